@@ -1,0 +1,197 @@
+//! The records that the eBPF programs write to the ring buffer and the daemon reads from it.
+//!
+//! Everything is `repr(C)`, a multiple of eight bytes long and without implicit padding, so that a
+//! record is copied out of the ring as it is. A record starts with a [`Header`]; [`Kind`] and
+//! [`flags::DEEP`] say what follows.
+#![no_std]
+
+/// Length of a task's name in the kernel (`TASK_COMM_LEN`).
+pub const COMM_LEN: usize = 16;
+/// Levels of the group hierarchy in a shallow record: the task's own entity and its parent.
+pub const SHALLOW: usize = 2;
+/// Levels of the group hierarchy in a deep record: the task's own entity and three parents.
+pub const DEEP: usize = 4;
+/// CPUs that `--cpu` can name and per-CPU counters are kept for.
+pub const MAX_CPUS: usize = 1024;
+
+/// What a record tells.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Switch = 1,
+    Waking = 2,
+    Wakeup = 3,
+    WakeupNew = 4,
+    Migrate = 5,
+    Fork = 6,
+    Exec = 7,
+    Exit = 8,
+    Rename = 9,
+    Snapshot = 10,
+}
+
+/// Bits of [`Header::flags`].
+pub mod flags {
+    /// The tasks carry [`super::DEEP`] entities instead of [`super::SHALLOW`].
+    pub const DEEP: u8 = 1 << 0;
+    /// The task was preempted (the tracepoint's `preempt` argument).
+    pub const PREEMPT: u8 = 1 << 1;
+    /// The daemon ran between prev and next: its own switches were left out, and `hidden_ns` is the
+    /// time that they took.
+    pub const MERGED: u8 = 1 << 2;
+}
+
+/// Bits of [`TaskHead::flags`].
+pub mod task_flags {
+    /// Belongs to the fair class: the entities are meaningful.
+    pub const FAIR: u8 = 1 << 0;
+    /// `sched_entity.sched_delayed`: sleeps, but is still on the queue (6.12 and later).
+    pub const DELAYED: u8 = 1 << 1;
+    /// `task_struct.on_rq` is not zero.
+    pub const ON_RQ: u8 = 1 << 2;
+    /// A kernel thread (`PF_KTHREAD`).
+    pub const KTHREAD: u8 = 1 << 3;
+    /// `task_struct.on_cpu` is not zero (snapshot only).
+    pub const ON_CPU: u8 = 1 << 4;
+}
+
+/// The start of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Header {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub ts_ns: u64,
+    /// Counts every record of this CPU, the dropped ones too: a jump is a loss.
+    pub seq: u64,
+    /// The CPU that produced the record.
+    pub cpu: u32,
+    /// A [`Kind`].
+    pub kind: u8,
+    /// See [`flags`].
+    pub flags: u8,
+    pub reserved: u16,
+}
+
+/// A `sched_entity`, a task's or a group's, as its queue sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entity {
+    /// ns, weighted; comparable only inside one `cfs_rq`.
+    pub vruntime: u64,
+    /// ns, in the units of `vruntime`; 0 where the kernel has none.
+    pub deadline: u64,
+    /// Identity of the `cfs_rq` that the entity is queued on (its kernel address).
+    pub cfs_rq: u64,
+    /// `load.weight`, scaled as the kernel scales it (1024 << 10 for nice 0 on 64 bit), saturated.
+    pub weight: u32,
+    /// ns, saturated; 0 where the kernel has none.
+    pub slice: u32,
+}
+
+/// A task without its entities.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TaskHead {
+    pub comm: [u8; COMM_LEN],
+    pub pid: u32,
+    pub tgid: u32,
+    /// `se.sum_exec_runtime`, ns.
+    pub sum_exec_ns: u64,
+    /// `se.vlag`, in the units of `vruntime`; 0 where the kernel has none.
+    pub vlag: i64,
+    /// Kernel priority: 0..=99 real time, 100..=139 fair, 140 idle task.
+    pub prio: u8,
+    /// `SCHED_*`.
+    pub policy: u8,
+    /// Entities above the task's own, as far as they were walked.
+    pub depth: u8,
+    /// See [`task_flags`].
+    pub flags: u8,
+    /// The CPU whose run queue the task belongs to.
+    pub cpu: u32,
+}
+
+/// A task with the scheduler's state: `entities[0]` is its own, then its parents upwards.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Task<const N: usize> {
+    pub head: TaskHead,
+    pub entities: [Entity; N],
+}
+
+/// `sched_switch`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Switch<const N: usize> {
+    pub header: Header,
+    /// `prev_state` as the tracepoint gives it: 0 is runnable.
+    pub prev_state: u64,
+    /// ns that the daemon held this CPU since the last record of a switch here.
+    pub hidden_ns: u64,
+    pub prev: Task<N>,
+    pub next: Task<N>,
+}
+
+/// `sched_waking`, `sched_wakeup`, `sched_wakeup_new`: the woken task and who woke it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Wake<const N: usize> {
+    pub header: Header,
+    /// The task that ran on the producing CPU; 0 if the wake-up came from an interrupt handler
+    /// over the idle task.
+    pub waker_pid: u32,
+    pub waker_tgid: u32,
+    pub task: Task<N>,
+}
+
+/// One task of the snapshot that is taken once recording is on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<const N: usize> {
+    pub header: Header,
+    /// `task_struct.__state`: 0 is runnable.
+    pub state: u64,
+    pub task: Task<N>,
+}
+
+/// `sched_migrate_task`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Migrate {
+    pub header: Header,
+    pub pid: u32,
+    pub from_cpu: u32,
+    pub to_cpu: u32,
+    pub reserved: u32,
+}
+
+/// `sched_process_fork`, `_exec`, `_exit` and `task_rename`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    pub header: Header,
+    pub pid: u32,
+    pub tgid: u32,
+    /// The parent of a fork; the old pid of an exec; else 0.
+    pub other_pid: u32,
+    pub reserved: u32,
+    /// The name from here on.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// Counters that each CPU keeps, whether or not its records reached the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Records produced: the next record's sequence number.
+    pub produced: u64,
+    /// Records that found the ring full.
+    pub dropped: u64,
+    /// Of `produced`, the switches.
+    pub switches: u64,
+    /// Of `dropped`, the switches.
+    pub dropped_switches: u64,
+    /// Switches from or to the daemon that were left out.
+    pub own: u64,
+    pub reserved: u64,
+}

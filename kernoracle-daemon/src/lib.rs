@@ -1,0 +1,8 @@
+//! Kernoracle: predicts every context switch of the running kernel, and shows whether it was right.
+//!
+//! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
+
+pub mod oracle;
+pub mod probe;
+pub mod report;
+pub mod trace;

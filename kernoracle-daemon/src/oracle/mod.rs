@@ -1,0 +1,3 @@
+//! The loop: event in, score, update, predict, prediction out.
+
+pub mod outcome;

@@ -1,0 +1,147 @@
+//! What the oracle hands out: predictions with their outcome, and why a switch was not scored.
+
+use crate::trace::event::Comm;
+use arrayvec::ArrayVec;
+use serde::Serialize;
+
+/// Predicted tasks that an outcome lists.
+pub const TOP: usize = 5;
+
+/// A task as a log line names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskName {
+    pub pid: u32,
+    pub comm: Comm,
+}
+
+/// A prediction of the model and what came of it.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// The likeliest candidates, best first, with their probability.
+    pub top: ArrayVec<(TaskName, f32), TOP>,
+    /// 1 is a hit. `None` if the actual task was not among the candidates.
+    pub rank: Option<u32>,
+    /// `-log2` of the probability given to the actual task; finite, as unlisted tasks share a reserve.
+    pub bits: f32,
+    /// How many candidates were weighed.
+    pub candidates: u32,
+    /// ts of the actual switch minus the time at which the prediction was ready. `None` in replay.
+    pub lead_ns: Option<i64>,
+    /// Time that the prediction took. `None` in replay.
+    pub inference_ns: Option<u64>,
+}
+
+impl Scored {
+    /// The first choice was right.
+    pub fn hit(&self) -> bool {
+        self.rank == Some(1)
+    }
+}
+
+/// The predictors that the model has to beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Baseline {
+    /// What most often followed the current task.
+    Order1,
+    /// What most often followed the longest context seen, of up to eight tasks.
+    Backoff8,
+    /// What the scheduler would pick now: earliest eligible deadline, or least vruntime.
+    Scheduler,
+}
+
+impl Baseline {
+    /// All of them, in the order of [`Decision::baselines`].
+    pub const ALL: [Self; 3] = [Self::Order1, Self::Backoff8, Self::Scheduler];
+
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order1 => "order-1",
+            Self::Backoff8 => "back-off-8",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// A baseline's outcome on one decision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BaselineScored {
+    /// `None`: it had nothing to say, which counts as a miss.
+    pub predicted: Option<TaskName>,
+    /// 1 is a hit; `None` if the actual task was not ranked (only the first five are).
+    pub rank: Option<u32>,
+    /// `None` where the baseline gives no distribution.
+    pub bits: Option<f32>,
+}
+
+/// Predicted and actual run time of the task that ran, from its switch-in to its switch-out.
+#[derive(Clone, Copy, Debug)]
+pub struct RunTime {
+    pub actual_ns: u64,
+    /// Predicted quantiles .1, .5, .9.
+    pub predicted_ns: [u64; 3],
+    /// The task's own running median before this run; `None` on its first run.
+    pub median_ns: Option<u64>,
+}
+
+/// One scored switch.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Number of the switch in this run, from 1; unscored ones count too.
+    pub number: u64,
+    /// The switch itself, ns.
+    pub ts_ns: u64,
+    pub cpu: u32,
+    /// The task that left.
+    pub ran: TaskName,
+    /// The task that entered.
+    pub actual: TaskName,
+    /// Made right after the previous switch. The headline.
+    pub at_switch: Scored,
+    /// Made after the last wake-up before the switch; `None` if nothing woke: then the at-switch
+    /// prediction stands.
+    pub refined: Option<Scored>,
+    /// In the order of [`Baseline::ALL`].
+    pub baselines: [BaselineScored; 3],
+    /// `None` where the run began before the trace, or behind a gap.
+    pub run_time: Option<RunTime>,
+}
+
+/// Why a switch was not scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscored {
+    /// The first switch seen on its CPU: there was nothing to predict from.
+    First,
+    /// Events were lost just before.
+    Gap,
+    /// The switch's prev is not the task that was known to run: the trace is inconsistent.
+    Broken,
+    /// The reader was behind, and only kept state.
+    Overload,
+}
+
+impl Unscored {
+    pub const ALL: [Self; 4] = [Self::First, Self::Gap, Self::Broken, Self::Overload];
+
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Gap => "gap",
+            Self::Broken => "broken",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+/// Receives what the oracle hands out, in order.
+pub trait Sink {
+    /// A switch was scored.
+    fn decision(&mut self, decision: &Decision);
+    /// A switch was seen and not scored.
+    fn unscored(&mut self, ts_ns: u64, cpu: u32, reason: Unscored);
+    /// Events of a CPU were lost.
+    fn gap(&mut self, ts_ns: u64, cpu: u32, lost: u64);
+}

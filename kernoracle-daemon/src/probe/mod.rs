@@ -1,0 +1,1 @@
+//! The live kernel: load, attach, read.

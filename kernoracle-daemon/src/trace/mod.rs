@@ -1,0 +1,4 @@
+//! Events, and the file that keeps them.
+
+pub mod event;
+pub mod origin;
