@@ -84,7 +84,7 @@ pub struct Task {
     /// `task_struct.on_rq` was not zero.
     pub on_rq: bool,
     /// For tasks of the fair class, where the source of the trace knows it.
-    pub fair: Option<Box<Fair>>,
+    pub fair: Option<Fair>,
 }
 
 /// `sched_switch`.
@@ -137,6 +137,7 @@ pub struct Snapshot {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "events are passed by reference; a box would allocate for each")]
 pub enum Body {
     Switch(Switch),
     Wake(Wake),
@@ -146,7 +147,7 @@ pub enum Body {
     Exit { pid: u32, tgid: u32, comm: Comm },
     Rename { pid: u32, tgid: u32, comm: Comm },
     Snapshot(Snapshot),
-    /// Events of this CPU were lost just before this point. `switches` where it is known.
+    /// Events of this CPU were lost just before this point.
     Gap { lost: u64 },
 }
 

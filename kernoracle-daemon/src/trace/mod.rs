@@ -2,3 +2,8 @@
 
 pub mod event;
 pub mod origin;
+mod reader;
+mod writer;
+
+pub use reader::{Lost, ReadError, TraceReader};
+pub use writer::{TraceWriter, WriteError};
