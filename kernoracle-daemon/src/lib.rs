@@ -5,4 +5,5 @@
 pub mod oracle;
 pub mod probe;
 pub mod report;
+pub mod runqueue;
 pub mod trace;
