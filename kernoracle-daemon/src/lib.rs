@@ -2,6 +2,8 @@
 //!
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
 
+pub mod baseline;
+pub mod model;
 pub mod oracle;
 pub mod probe;
 pub mod report;

@@ -9,7 +9,7 @@ mod task;
 
 pub use history::RunHistory;
 pub use pick::{Picker, Picks, Standing};
-pub use task::{Status, Sym, TaskInfo};
+pub use task::{CODE, Status, Sym, TaskInfo};
 
 use crate::trace::event::{Body, Comm, Entity, Event, Snapshot, Switch, Task, Wake, WakeKind};
 use foldhash::{HashMap, HashMapExt as _};
@@ -79,6 +79,14 @@ impl RunQueues {
     /// A task, if it still is the one that the symbol was given to.
     pub fn get(&self, sym: Sym) -> Option<&TaskInfo> {
         self.tasks.get(sym.slot()).filter(|task| task.sym == sym)
+    }
+
+    /// The task that has a pid now; pid 0 is the idle task of `cpu`.
+    pub fn by_pid(&self, cpu: u32, pid: u32) -> Option<Sym> {
+        if pid == 0 {
+            return self.idle.get(cpu as usize).copied();
+        }
+        self.by_pid.get(&pid).copied()
     }
 
     /// A task known to be current.

@@ -20,9 +20,19 @@ impl Sym {
         Self(self.0.wrapping_add(1 << SLOT_BITS))
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(slot: usize) -> Self {
+        Self::first(slot)
+    }
+
     /// Index into the table of tasks.
     pub fn slot(self) -> usize {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+    }
+
+    /// From what [`Self::raw`] gave.
+    pub fn from_raw(raw: u32) -> Self {
+        Self(raw)
     }
 
     /// As a number, unique while the task lives.

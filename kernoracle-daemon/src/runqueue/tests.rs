@@ -106,10 +106,10 @@ fn a_preempted_task_waits_and_a_sleeping_one_does_not() {
         1,
         fair(1, 1, 10, Some(6)),
     );
-    assert_eq!(waiting_pids(&queues), []);
+    assert!(waiting_pids(&queues).is_empty());
     // The wake-up of a running task does not queue it twice.
     queues.apply(&event(31, wakeup(fair(1, 1, 0, Some(6)))));
-    assert_eq!(waiting_pids(&queues), []);
+    assert!(waiting_pids(&queues).is_empty());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_migrated_task_waits_elsewhere() {
             to_cpu: 3,
         },
     ));
-    assert_eq!(waiting_pids(&queues), []);
+    assert!(waiting_pids(&queues).is_empty());
     assert_eq!(queues.cpu_ref(3).runnable.len(), 1);
 }
 
@@ -174,7 +174,7 @@ fn a_gap_makes_the_queue_unsure() {
     switch(&mut queues, 10, idle(), 0, fair(1, 1, 0, None));
     queues.apply(&event(11, wakeup(fair(2, 1, 0, None))));
     queues.apply(&event(12, Body::Gap { lost: 3 }));
-    assert_eq!(waiting_pids(&queues), []);
+    assert!(waiting_pids(&queues).is_empty());
     assert_eq!(queues.cpu_ref(0).current, None);
 }
 
