@@ -716,3 +716,6 @@ impl Before {
         x[sw::VOLUNTARY] = task.voluntary;
     }
 }
+
+#[cfg(test)]
+mod tests;
