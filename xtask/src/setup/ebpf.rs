@@ -2,16 +2,17 @@
 //!
 //! In this order, the first that can be linked wins:
 //! 1. a compiler that has `core`'s source already;
-//! 2. `rust-src` for a nightly of rustup's, else for the compiler in use: a few megabytes;
+//! 2. `rust-src` for a nightly that rustup has here, else for the compiler in use: a few megabytes;
 //! 3. a nightly from rustup. Its LLVM is known only once it is there, and is never older than that of
 //!    the compiler in use, so this is tried only where that one's is too old, or none is rustup's;
 //! 4. Debian's rustc-web and rust-web-src.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    RUSTUP_LIMIT,
     apt::{Apt, Services},
     linker, say,
 };
@@ -19,9 +20,6 @@ use crate::{
     command,
     toolchain::{self, Choice, Compiler, Missing, Toolchain},
 };
-
-/// rustup retries for minutes when its server cannot be reached.
-const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
 
 /// Keeps `choice` for this and later builds.
 pub fn choose(target: &Path, choice: Choice) -> Result<()> {
@@ -49,7 +47,7 @@ pub fn ensure(target: &Path, apt: &mut Apt) -> Result<Toolchain> {
         Ok(toolchain) => toolchain,
         Err(missing @ Missing::Choice(..)) => return Err(missing.into()),
         Err(_) => {
-            let compiler = compiler(Choice::read(target)?, apt)?;
+            let compiler = compiler(target, Choice::read(target)?, apt)?;
             linker::ensure(target, compiler.llvm_major, apt)?;
             toolchain::detect(target)?
         }
@@ -63,13 +61,13 @@ pub fn ensure(target: &Path, apt: &mut Apt) -> Result<Toolchain> {
 }
 
 /// A compiler with source that can be linked, installed if need be.
-fn compiler(choice: Choice, apt: &mut Apt) -> Result<Compiler> {
-    if let Some(compiler) = linkable(choice, true, apt)?.into_iter().next() {
+fn compiler(target: &Path, choice: Choice, apt: &mut Apt) -> Result<Compiler> {
+    if let Some(compiler) = linkable(target, choice, true, apt)?.into_iter().next() {
         return Ok(compiler);
     }
     let mut tried = Vec::new();
     if choice != Choice::Debian {
-        match from_rustup(apt) {
+        match from_rustup(target, apt) {
             Ok(compiler) => return Ok(compiler),
             Err(error) => {
                 say("eBPF rustc", format_args!("not from rustup: {error:#}"));
@@ -78,7 +76,7 @@ fn compiler(choice: Choice, apt: &mut Apt) -> Result<Compiler> {
         }
     }
     if choice != Choice::Rustup {
-        match from_debian(apt) {
+        match from_debian(target, apt) {
             Ok(compiler) => return Ok(compiler),
             Err(error) => tried.push(format!("Debian: {error:#}")),
         }
@@ -91,12 +89,13 @@ fn compiler(choice: Choice, apt: &mut Apt) -> Result<Compiler> {
 }
 
 /// The compilers, with `core`'s source or without, for which a linker is there or can be built.
-fn linkable(choice: Choice, has_src: bool, apt: &mut Apt) -> Result<Vec<Compiler>> {
+fn linkable(target: &Path, choice: Choice, has_src: bool, apt: &mut Apt) -> Result<Vec<Compiler>> {
     let mut fit = Vec::new();
     for compiler in toolchain::compilers() {
         if choice.admits(&compiler)
             && compiler.has_src == has_src
-            && linker::llvm_for(compiler.llvm_major, apt)?.is_some()
+            && (toolchain::linker_in(target, compiler.llvm_major).is_some()
+                || linker::llvm_for(compiler.llvm_major, apt)?.is_some())
         {
             fit.push(compiler);
         }
@@ -104,23 +103,44 @@ fn linkable(choice: Choice, has_src: bool, apt: &mut Apt) -> Result<Vec<Compiler
     Ok(fit)
 }
 
-fn from_rustup(apt: &mut Apt) -> Result<Compiler> {
+fn from_rustup(target: &Path, apt: &mut Apt) -> Result<Compiler> {
     which::which("rustup").context("it is not installed")?;
-    let without_src = linkable(Choice::Rustup, false, apt)?;
-    let managed = without_src.iter().find_map(rustup_name);
-    let mut rustup = Command::new("rustup");
-    match managed {
-        Some(name) => rustup.args(["component", "add", "rust-src", "--toolchain", &name]),
-        None => rustup
-            .args(["toolchain", "install", "nightly", "--profile", "minimal"])
-            .args(["--component", "rust-src"]),
-    };
+    let without_src = linkable(target, Choice::Rustup, false, apt)?;
+    let managed: Vec<String> = without_src.iter().filter_map(rustup_name).collect();
+    let deadline = Instant::now() + RUSTUP_LIMIT;
     say("eBPF rustc", "no rust-src: asking rustup for it");
-    command::run_within(&mut rustup, RUSTUP_LIMIT)?;
-    linkable(Choice::Rustup, true, apt)?
+    if managed.is_empty() {
+        rustup(
+            &["toolchain", "install", "nightly"],
+            &["--profile", "minimal", "--component", "rust-src"],
+            deadline,
+        )?;
+    }
+    let mut failed = None;
+    for name in &managed {
+        let add = ["component", "add", "rust-src"];
+        match rustup(&add, &["--toolchain", name], deadline) {
+            Ok(()) => {
+                failed = None;
+                break;
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    linkable(target, Choice::Rustup, true, apt)?
         .into_iter()
         .next()
         .context("of its compilers' LLVM there are no development files")
+}
+
+fn rustup(what: &[&str], how: &[&str], deadline: Instant) -> Result<()> {
+    command::run_within(
+        Command::new("rustup").args(what).args(how),
+        deadline.saturating_duration_since(Instant::now()),
+    )
 }
 
 /// Name of the tool chain whose compiler this is: `…/toolchains/NAME/bin/rustc`.
@@ -130,7 +150,7 @@ fn rustup_name(compiler: &Compiler) -> Option<String> {
     managed.then(|| dir.file_name()?.to_str().map(str::to_owned))?
 }
 
-fn from_debian(apt: &mut Apt) -> Result<Compiler> {
+fn from_debian(target: &Path, apt: &mut Apt) -> Result<Compiler> {
     let wanted = env!("CARGO_PKG_RUST_VERSION");
     let offered = apt
         .candidate("rustc-web")?
@@ -141,7 +161,7 @@ fn from_debian(apt: &mut Apt) -> Result<Compiler> {
         );
     }
     apt.install(&["rustc-web", "rust-web-src"], Services::None, "eBPF rustc")?;
-    linkable(Choice::Debian, true, apt)?
+    linkable(target, Choice::Debian, true, apt)?
         .into_iter()
         .next()
         .context("rustc-web is installed, but of its LLVM there are no development files")

@@ -3,7 +3,7 @@
 //! Runs at the start of `build`, `run`, `test` and `check` too. When nothing is missing it changes
 //! nothing and needs no root.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -17,6 +17,9 @@ mod apt;
 mod ebpf;
 mod linker;
 mod tools;
+
+/// rustup retries for minutes when its server cannot be reached.
+const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
 
 /// What the set-up is for: building needs less than testing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,10 +60,17 @@ impl From<Wanted> for Choice {
 
 pub fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    if let Some(wanted) = args.toolchain {
-        ebpf::choose(&workspace.target, wanted.into())?;
+    let Some(wanted) = args.toolchain else {
+        ensure(&workspace, Purpose::All)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A choice that cannot be had must not spoil later builds.
+    let former = Choice::read(&workspace.target).unwrap_or_default();
+    ebpf::choose(&workspace.target, wanted.into())?;
+    if let Err(error) = ensure(&workspace, Purpose::All) {
+        ebpf::choose(&workspace.target, former)?;
+        return Err(error);
     }
-    ensure(&workspace, Purpose::All)?;
     Ok(ExitCode::SUCCESS)
 }
 

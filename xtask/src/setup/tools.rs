@@ -1,5 +1,7 @@
 //! Programs that building, testing and checking call.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::{
@@ -63,11 +65,10 @@ pub fn ensure_lints(apt: &mut Apt) -> Result<()> {
         }
         if which::which("rustup").is_ok() {
             say(component, "missing: installing");
-            command::run(std::process::Command::new("rustup").args([
-                "component",
-                "add",
-                component,
-            ]))?;
+            command::run_within(
+                Command::new("rustup").args(["component", "add", component]),
+                super::RUSTUP_LIMIT,
+            )?;
         } else {
             apt.install(&[package], Services::None, component)?;
         }
