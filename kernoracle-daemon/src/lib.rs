@@ -2,7 +2,9 @@
 //!
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
 
+pub mod cli;
 pub mod oracle;
+mod priority;
 pub mod probe;
 pub mod report;
 pub mod trace;

@@ -77,3 +77,21 @@ impl Capture {
         Ok(0)
     }
 }
+
+/// One thing that this kernel and user can or cannot do.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub name: String,
+    pub ok: bool,
+    /// Without it nothing can be traced.
+    pub required: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; empty if it is ok.
+    pub remedy: String,
+}
+
+/// All that the capture uses.
+pub fn capabilities() -> Vec<Check> {
+    Vec::new()
+}
