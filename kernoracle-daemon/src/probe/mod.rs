@@ -57,7 +57,11 @@ impl Capture {
     }
 
     /// Hands out at most `budget` events; losses come as [`crate::trace::event::Body::Gap`] events.
-    pub fn drain(&mut self, _budget: usize, _each: &mut dyn FnMut(&Event)) -> Result<Drained, ProbeError> {
+    pub fn drain(
+        &mut self,
+        _budget: usize,
+        _each: &mut dyn FnMut(&Event),
+    ) -> Result<Drained, ProbeError> {
         Ok(Drained::default())
     }
 

@@ -230,6 +230,8 @@ documented! {
     pub struct LearnerFigures {
         /// Optimiser steps.
         pub steps: u64,
+        /// Steps thrown away because they led to numbers that are not finite.
+        pub refused: u64,
         /// Times that new weights were swapped in.
         pub swaps: u64,
         /// Mean loss of the last step, bits per switch; null before the first.

@@ -210,6 +210,7 @@ impl Reporter {
             tasks: self.score.busiest(BUSIEST),
             learner: LearnerFigures {
                 steps: learner.steps,
+                refused: learner.refused,
                 swaps: learner.swaps,
                 loss_bits: (learner.steps > 0).then_some(learner.loss_bits),
                 cpu_s: learner.cpu_ns as f64 / 1e9,

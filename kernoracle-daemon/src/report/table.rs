@@ -171,8 +171,9 @@ pub(super) fn closing(out: &mut String, end: &Final) {
     let learner = &end.learner;
     _ = writeln!(
         out,
-        "learner: {} steps, {} swaps of weights, {:.2} s of CPU, last loss {}",
+        "learner: {} steps, {} refused, {} swaps of weights, {:.2} s of CPU, last loss {}",
         learner.steps,
+        learner.refused,
         learner.swaps,
         learner.cpu_s,
         or_dash(learner.loss_bits, |bits| format!("{bits:.3} bits")),
