@@ -3,8 +3,10 @@
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
 
 pub mod baseline;
+pub mod cli;
 pub mod model;
 pub mod oracle;
+mod priority;
 pub mod probe;
 pub mod report;
 pub mod runqueue;
