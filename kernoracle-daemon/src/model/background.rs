@@ -83,6 +83,7 @@ impl Background {
             refused: self.shared.refused.load(Ordering::Relaxed),
             loss_bits: f32::from_bits(self.shared.loss_bits.load(Ordering::Relaxed)),
             cpu_ns: self.shared.cpu_ns.load(Ordering::Relaxed),
+            ..LearnerProgress::default()
         }
     }
 

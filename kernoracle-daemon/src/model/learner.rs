@@ -28,6 +28,8 @@ pub struct LearnerProgress {
     pub steps: u64,
     /// Steps thrown away because they led to numbers that are not finite.
     pub refused: u64,
+    /// Times that new weights were swapped in.
+    pub swaps: u64,
     /// Mean loss of the last step's batch, bits per switch.
     pub loss_bits: f32,
     /// CPU time used for learning in the background, ns.

@@ -11,10 +11,11 @@ pub mod outcome;
 mod scoring;
 mod teacher;
 
+pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, LearnerProgress, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{self, Counted, Lstm, Mixer, Moment, Reference, Weights};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -145,12 +146,10 @@ impl Oracle {
 
     /// How far the learner has come.
     pub fn learner(&self) -> LearnerProgress {
-        self.teacher.progress()
-    }
-
-    /// Times that new weights were swapped in.
-    pub fn swaps(&self) -> u64 {
-        self.swaps
+        LearnerProgress {
+            swaps: self.swaps,
+            ..self.teacher.progress()
+        }
     }
 
     /// Ends learning, waits for it, and takes its last weights.
