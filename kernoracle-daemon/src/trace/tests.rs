@@ -1,0 +1,460 @@
+//! The trace file as a whole: what goes in comes out, whatever happens to the bytes in between.
+
+use super::{
+    TraceReader, TraceWriter,
+    block::{BlockHead, HEAD, Head},
+    event::{Body, Comm, Entity, Event, Fair, Snapshot, Switch, Task, Wake, WakeKind},
+    loss::Lost,
+    origin::Origin,
+    reader::ReadError,
+    source::Source,
+    synthetic::web_server,
+    writer::WriteError,
+};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use std::{fs, io, path::Path};
+use tempfile::TempDir;
+
+fn origin() -> Origin {
+    Origin {
+        kernel: "6.18.0".to_owned(),
+        cpus: 2,
+        clock: "CLOCK_MONOTONIC".to_owned(),
+        ..Origin::default()
+    }
+}
+
+/// The bytes of a file with these events, a block for each slice.
+fn file(blocks: &[&[Event]]) -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("trace");
+    let mut writer = TraceWriter::create(&path, &origin()).unwrap();
+    for block in blocks {
+        block.iter().for_each(|event| writer.write(event).unwrap());
+        writer.flush_block().unwrap();
+    }
+    let events: usize = blocks.iter().map(|block| block.len()).sum();
+    assert_eq!(writer.events_written(), events as u64);
+    let (written, bytes) = writer.finish().unwrap();
+    let file = fs::read(&path).unwrap();
+    assert_eq!((written, bytes), (events as u64, file.len() as u64));
+    file
+}
+
+/// Where the header and each block end.
+fn ends(blocks: &[&[Event]]) -> Vec<usize> {
+    (0..=blocks.len())
+        .map(|n| file(&blocks[..n]).len() - HEAD)
+        .collect()
+}
+
+struct Read {
+    events: Vec<Event>,
+    lost: Option<Lost>,
+}
+
+fn read(bytes: &[u8]) -> Result<Read, ReadError> {
+    let source = Source::new(
+        Box::new(io::Cursor::new(bytes.to_vec())),
+        Some(bytes.len() as u64),
+    );
+    let mut reader = TraceReader::new(source, Path::new("trace"))?;
+    assert_eq!(reader.origin(), &origin());
+    let mut events = Vec::new();
+    while let Some(event) = reader.next_event()? {
+        events.push(event.clone());
+    }
+    assert!(reader.next_event()?.is_none(), "goes on after its end");
+    assert_eq!(reader.position(), (bytes.len() as u64, bytes.len() as u64));
+    if reader.lost().is_none() {
+        let totals = reader.totals().expect("a whole file has an end mark");
+        assert_eq!(totals.events, events.len() as u64);
+    }
+    Ok(Read {
+        events,
+        lost: reader.lost().cloned(),
+    })
+}
+
+/// Numbers that go wrong where something is too narrow, and close ones, which the guesses work on.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..4_u64,
+        (0..100_u64).prop_map(|n| u64::MAX - n),
+        (0..10_u64).prop_map(|n| (1 << 40) + n * 2_800_000),
+        any::<u64>(),
+    ]
+}
+
+fn number32() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        0..4_u32,
+        Just(1024 << 10),
+        Just(2_800_000),
+        Just(u32::MAX),
+        any::<u32>()
+    ]
+}
+
+fn comm() -> impl Strategy<Value = Comm> {
+    prop_oneof![
+        select(vec!["nginx", "ab", ""]).prop_map(Comm::new),
+        any::<[u8; 16]>().prop_map(Comm)
+    ]
+}
+
+fn entity() -> impl Strategy<Value = Entity> {
+    (
+        number(),
+        option::of(number()),
+        option::of(number32()),
+        number32(),
+        prop_oneof![0..3_u32, any::<u32>()],
+    )
+        .prop_map(|(vruntime, deadline, slice, weight, cfs_rq)| Entity {
+            vruntime,
+            deadline,
+            slice,
+            weight,
+            cfs_rq,
+        })
+}
+
+fn fair() -> impl Strategy<Value = Fair> {
+    let vlag = option::of(prop_oneof![
+        Just(0),
+        any::<i64>(),
+        number().prop_map(|n| n as i64)
+    ]);
+    (
+        entity(),
+        number(),
+        vlag,
+        option::of(any::<bool>()),
+        any::<u8>(),
+        vec(entity(), 0..=3),
+    )
+        .prop_map(|(own, sum_exec_ns, vlag, delayed, depth, parents)| Fair {
+            own,
+            sum_exec_ns,
+            vlag,
+            delayed,
+            depth,
+            parents: parents.into_iter().collect(),
+        })
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    let ids = (prop_oneof![0..4_u32, any::<u32>()], 0..3_u32, comm());
+    (
+        ids,
+        select(vec![0_u8, 120, 255]),
+        0..2_u8,
+        any::<(bool, bool)>(),
+        option::weighted(0.8, fair()),
+    )
+        .prop_map(
+            |((pid, tgid, comm), prio, policy, (kthread, on_rq), fair)| Task {
+                pid,
+                tgid,
+                comm,
+                prio,
+                policy,
+                kthread,
+                on_rq,
+                fair,
+            },
+        )
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let switch = (task(), task(), number32(), any::<(bool, bool)>(), number()).prop_map(
+        |(prev, next, prev_state, (preempt, merged), hidden_ns)| {
+            Body::Switch(Switch {
+                prev,
+                next,
+                prev_state,
+                preempt,
+                merged,
+                hidden_ns,
+            })
+        },
+    );
+    let kind = select(vec![WakeKind::Waking, WakeKind::Wakeup, WakeKind::New]);
+    let wake =
+        (kind, number32(), number32(), task()).prop_map(|(kind, waker_pid, target_cpu, task)| {
+            Body::Wake(Wake {
+                kind,
+                waker_pid,
+                target_cpu,
+                task,
+            })
+        });
+    let snapshot = (task(), number32(), number32(), any::<bool>()).prop_map(
+        |(task, state, target_cpu, on_cpu)| {
+            Body::Snapshot(Snapshot {
+                task,
+                state,
+                target_cpu,
+                on_cpu,
+            })
+        },
+    );
+    let ids = || (number32(), number32(), number32());
+    prop_oneof![
+        4 => switch,
+        4 => wake,
+        1 => snapshot,
+        1 => ids().prop_map(|(pid, from_cpu, to_cpu)| Body::Migrate { pid, from_cpu, to_cpu }),
+        1 => (ids(), comm()).prop_map(|((pid, tgid, parent_pid), comm)| Body::Fork { pid, tgid, parent_pid, comm }),
+        1 => (ids(), comm()).prop_map(|((pid, tgid, old_pid), comm)| Body::Exec { pid, tgid, old_pid, comm }),
+        1 => (ids(), comm()).prop_map(|((pid, tgid, _), comm)| Body::Exit { pid, tgid, comm }),
+        1 => (ids(), comm()).prop_map(|((pid, tgid, _), comm)| Body::Rename { pid, tgid, comm }),
+        1 => number().prop_map(|lost| Body::Gap { lost }),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    (
+        number(),
+        number(),
+        prop_oneof![0..3_u32, any::<u32>()],
+        body(),
+    )
+        .prop_map(|(ts_ns, seq, cpu, body)| Event {
+            ts_ns,
+            seq,
+            cpu,
+            body,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_events_survive(blocks in vec(vec(event(), 0..40), 0..4)) {
+        let slices: Vec<_> = blocks.iter().map(Vec::as_slice).collect();
+        let back = read(&file(&slices)).unwrap();
+        prop_assert_eq!(back.lost, None);
+        prop_assert_eq!(back.events, blocks.concat());
+    }
+
+    #[test]
+    fn garbage_behind_a_good_header_ends_in_a_report(garbage in vec(any::<u8>(), 1..2_000)) {
+        let mut bytes = file(&[]);
+        bytes.truncate(bytes.len() - HEAD);
+        bytes.extend(&garbage);
+        let back = read(&bytes).unwrap();
+        prop_assert!(back.events.is_empty());
+        prop_assert_eq!(back.lost.unwrap().bytes, garbage.len() as u64);
+    }
+
+    /// Checksums forgive nothing, so the decoder behind them is reached with checksums made to fit.
+    #[test]
+    fn hostile_payloads_with_good_checksums_do_no_harm(
+        events in 1..2_000_u32,
+        flips in vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let empty = file(&[]);
+        let header = empty.len() - HEAD;
+        let whole = file(&[&web_server(200, 1)]);
+        let mut payload = whole[header + HEAD..whole.len() - HEAD].to_vec();
+        for (at, value) in flips {
+            *at.get_mut(&mut payload) = value;
+        }
+        let checksum = crc32fast::hash(&payload);
+        let head = BlockHead { payload: payload.len() as u32, events, before: u64::MAX, checksum };
+        let bytes = [&empty[..header], &Head::Block(head).encode(), &payload].concat();
+        let back = read(&bytes).unwrap();
+        prop_assert!(back.lost.is_some());
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_reads_up_to_the_last_whole_block() {
+    let events = web_server(90, 1);
+    let blocks: Vec<_> = events.chunks(30).collect();
+    let whole = file(&blocks);
+    let ends = ends(&blocks);
+    for cut in 0..whole.len() {
+        let result = read(&whole[..cut]);
+        if cut < ends[0] {
+            match (cut, result.err().expect("no header, no events")) {
+                (0, ReadError::Empty { .. }) => {}
+                (_, ReadError::HeaderCut { at, .. }) if at == cut as u64 => {}
+                (_, error) => panic!("cut at {cut}: {error}"),
+            }
+            continue;
+        }
+        let back = result.unwrap();
+        let last = ends.iter().rposition(|&end| end <= cut).unwrap();
+        assert_eq!(back.events, blocks[..last].concat(), "cut at {cut}");
+        let lost = back
+            .lost
+            .unwrap_or_else(|| panic!("cut at {cut} goes unseen"));
+        assert_eq!(
+            (lost.offset, lost.bytes),
+            (ends[last] as u64, (cut - ends[last]) as u64),
+            "{lost}"
+        );
+    }
+    assert_eq!(read(&whole).unwrap().lost, None);
+}
+
+#[test]
+fn a_flipped_byte_costs_one_block_and_is_reported() {
+    let events = web_server(80, 1);
+    let blocks: Vec<_> = events.chunks(20).collect();
+    let whole = file(&blocks);
+    let ends = ends(&blocks);
+    let (header, end) = (ends[0], whole.len() - HEAD);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x41;
+        let result = read(&bytes);
+        if at < header {
+            assert!(result.is_err(), "byte {at} of the header");
+            continue;
+        }
+        let back = result.unwrap();
+        let lost = back.lost.unwrap_or_else(|| panic!("byte {at} goes unseen"));
+        let read: Vec<_> = back
+            .events
+            .iter()
+            .filter(|event| !matches!(event.body, Body::Gap { .. }))
+            .collect();
+        if at >= end {
+            assert_eq!(read.len(), events.len(), "{lost}");
+            continue;
+        }
+        let hit = ends.iter().rposition(|&end| end <= at).unwrap();
+        let want: Vec<_> = (0..)
+            .zip(&blocks)
+            .filter(|&(n, _)| n != hit)
+            .flat_map(|(_, block)| *block)
+            .collect();
+        assert_eq!(read, want, "byte {at}: {lost}");
+        let gaps = back.events.iter().filter_map(|event| match event.body {
+            Body::Gap { lost } => Some((event.seq, lost)),
+            _ => None,
+        });
+        // Nothing tells what the first block held, and nothing follows the last one.
+        let want = if hit == 0 || hit == blocks.len() - 1 {
+            vec![]
+        } else {
+            vec![(blocks[hit][0].seq, blocks[hit].len() as u64)]
+        };
+        assert_eq!(gaps.collect::<Vec<_>>(), want, "byte {at}: {lost}");
+    }
+}
+
+#[test]
+fn a_block_that_is_gone_is_missed() {
+    let events = &web_server(60, 1)[..60];
+    let blocks: Vec<_> = events.chunks(20).collect();
+    let whole = file(&blocks);
+    let ends = ends(&blocks);
+    for gone in 0..blocks.len() {
+        let bytes = [&whole[..ends[gone]], &whole[ends[gone + 1]..]].concat();
+        let back = read(&bytes).unwrap();
+        let lost = back
+            .lost
+            .unwrap_or_else(|| panic!("block {gone} is not missed"));
+        assert!(lost.why.contains("20 events are missing"), "{lost}");
+    }
+}
+
+#[test]
+fn what_is_no_trace_file_is_told_in_one_line() {
+    let error = |bytes: &[u8]| read(bytes).err().expect("is refused").to_string();
+    let good = file(&[]);
+    assert!(error(b"").contains("is empty"));
+    assert!(error(b"perf.data and so on").contains("not a Kernoracle trace file"));
+    assert!(error(b"#!").contains("not a Kernoracle trace file"));
+
+    let mut newer = good.clone();
+    newer[8] = 7;
+    assert!(error(&newer).contains("format version 7, this program reads 1"));
+    let mut huge = good.clone();
+    huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(error(&huge).contains("damaged header"));
+
+    for bytes in [&b""[..], b"perf", &newer, &huge, &good[..10], &good[..20]] {
+        assert!(!error(bytes).contains('\n'));
+    }
+    let dir = TempDir::new().unwrap();
+    for path in [dir.path().join("missing"), dir.path().to_path_buf()] {
+        let error = TraceReader::open(&path).unwrap_err();
+        assert!(
+            error.to_string().starts_with(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_mark_are_reported() {
+    let mut bytes = file(&[&web_server(10, 1)]);
+    let end = bytes.len() as u64;
+    bytes.extend_from_slice(b"more");
+    let lost = read(&bytes).unwrap().lost.unwrap();
+    assert_eq!((lost.offset, lost.bytes), (end, 4), "{lost}");
+}
+
+#[test]
+fn many_places_of_loss_make_one_line() {
+    let events = web_server(100, 1);
+    let blocks: Vec<_> = events.chunks(5).collect();
+    let mut bytes = file(&blocks);
+    for end in &ends(&blocks)[1..blocks.len()] {
+        bytes[end - 1] ^= 1;
+    }
+    let lost = read(&bytes).unwrap().lost.unwrap();
+    assert!(
+        lost.why
+            .ends_with(&format!("; and at {} more places", blocks.len() - 5)),
+        "{lost}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_file() {
+    let path = Path::new("/dev/full");
+    let error = TraceWriter::create(path, &origin()).unwrap_err();
+    assert!(
+        matches!(error, WriteError::Full { events: 0, .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .starts_with("/dev/full: No space left on device"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_writer_that_is_dropped_keeps_its_events() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("trace");
+    let events = web_server(10, 1);
+    let mut writer = TraceWriter::create(&path, &origin()).unwrap();
+    for event in &events {
+        writer.write(event).unwrap();
+    }
+    drop(writer);
+    let back = read(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(back.events, events);
+    assert!(back.lost.unwrap().why.contains("no end mark"));
+}
+
+#[test]
+fn a_web_server_takes_less_than_24_bytes_an_event() {
+    let events = web_server(200_000, 1);
+    let bytes = file(&[&events]);
+    assert_eq!(read(&bytes).unwrap().events, events);
+    let size = bytes.len() as f64 / events.len() as f64;
+    println!("{size:.2} bytes an event");
+    assert!(size < 24.0, "{size}");
+}
