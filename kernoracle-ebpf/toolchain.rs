@@ -9,6 +9,7 @@
 
 use std::{
     env, fmt, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -44,9 +45,60 @@ pub struct Toolchain {
     pub origin: String,
 }
 
+/// Which compilers may be taken. `cargo xtask setup --toolchain` leaves it in [`Choice::FILE`], so that
+/// a plain `cargo build` later keeps to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The best that is there.
+    #[default]
+    Auto,
+    /// One that rustup manages.
+    Rustup,
+    /// The distribution's package.
+    Debian,
+}
+
+impl Choice {
+    /// In the target directory: one word. Not there: [`Choice::Auto`]. Beside the linker, so that the
+    /// build script has one directory to watch.
+    pub const FILE: &str = "bpf-linker/toolchain";
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Rustup => "rustup",
+            Self::Debian => "debian",
+        }
+    }
+
+    pub fn read(target_dir: &Path) -> Result<Self, Missing> {
+        let file = target_dir.join(Self::FILE);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Auto),
+            Err(error) => return Err(Missing::Choice(file, error.to_string())),
+        };
+        [Self::Auto, Self::Rustup, Self::Debian]
+            .into_iter()
+            .find(|choice| choice.word() == text.trim())
+            .ok_or_else(|| Missing::Choice(file, format!("unknown word {:?}", text.trim())))
+    }
+
+    pub fn admits(self, compiler: &Compiler) -> bool {
+        let distribution = compiler.rustc.starts_with("/usr/bin");
+        match self {
+            Self::Auto => true,
+            Self::Rustup => !distribution,
+            Self::Debian => distribution,
+        }
+    }
+}
+
 /// What keeps this machine from building for the eBPF target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
+    /// The file that holds the choice cannot be understood.
+    Choice(PathBuf, String),
     /// No compiler comes with `core`'s source; these were looked at.
     Source(Vec<Compiler>),
     /// There is a compiler, but no bpf-linker whose LLVM is at least as new.
@@ -55,8 +107,16 @@ pub enum Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Choice(file, why) = self {
+            return write!(
+                f,
+                "{}: {why}: run `cargo xtask setup --toolchain auto`",
+                file.display()
+            );
+        }
         f.write_str("no tool chain for the eBPF target: run `cargo xtask setup` (")?;
         match self {
+            Self::Choice(..) => {}
             Self::Source(seen) if seen.is_empty() => f.write_str("no rustc found")?,
             Self::Source(seen) => {
                 f.write_str("no rust-src beside")?;
@@ -129,7 +189,9 @@ pub fn linker_in(target_dir: &Path, llvm_major: u32) -> Option<PathBuf> {
 
 /// The first compiler with source that a linker fits. `target_dir` is the workspace's.
 pub fn detect(target_dir: &Path) -> Result<Toolchain, Missing> {
-    let compilers = compilers();
+    let choice = Choice::read(target_dir)?;
+    let mut compilers = compilers();
+    compilers.retain(|compiler| choice.admits(compiler));
     let mut unlinked = None;
     for compiler in compilers.iter().filter(|compiler| compiler.has_src) {
         let Compiler {
@@ -204,7 +266,12 @@ fn probe(rustc: &Path, cargo: Option<PathBuf>, origin: &str) -> Option<Compiler>
             .map(str::trim)
     };
     let llvm_major = field("LLVM version:")?.split('.').next()?.parse().ok()?;
-    let bootstrap = !field("release:")?.contains("nightly");
+    let release = field("release:")?;
+    // A distribution's stable release may carry a rustc that cannot read this workspace.
+    if minor(release)? < minor(env!("CARGO_PKG_RUST_VERSION"))? {
+        return None;
+    }
+    let bootstrap = !release.contains("nightly");
     let sysroot = PathBuf::from(ask(rustc, &["--print", "sysroot"])?.trim());
     let cargo = cargo
         .filter(|cargo| cargo.is_file())
@@ -220,6 +287,11 @@ fn probe(rustc: &Path, cargo: Option<PathBuf>, origin: &str) -> Option<Compiler>
         bootstrap,
         origin: format!("{origin} ({})", version.lines().next().unwrap_or_default()),
     })
+}
+
+/// `x` of a Rust release `1.x.y`.
+fn minor(release: &str) -> Option<u32> {
+    release.strip_prefix("1.")?.split('.').next()?.parse().ok()
 }
 
 /// Major version of the LLVM inside a bpf-linker.

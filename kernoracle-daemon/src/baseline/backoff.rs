@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::baseline::Contexts;
     use crate::runqueue::Sym;
-    use foldhash::{HashMap, HashMapExt as _};
+    use foldhash::HashMap;
 
     fn sym(i: usize) -> Sym {
         Sym::for_test(i)
@@ -126,7 +126,7 @@ mod tests {
                 *self
                     .counts
                     .entry(context)
-                    .or_insert_with(HashMap::new)
+                    .or_default()
                     .entry(sym)
                     .or_default() += 1;
             }
@@ -145,7 +145,7 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             // A loop of seven tasks in which one turn in eight goes elsewhere.
-            let next = if random % 8 == 0 {
+            let next = if random.is_multiple_of(8) {
                 (random >> 8) as usize % 9
             } else {
                 step % 7

@@ -1,7 +1,7 @@
 //! Learning in a thread of the lowest priority, with a budget.
 
 use super::frame::{Frame, Window};
-use super::learner::Learner;
+use super::learner::{Learner, LearnerProgress};
 use super::weights::Weights;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nix::time::ClockId;
@@ -76,14 +76,15 @@ impl Background {
         self.shared.fresh.try_lock().ok()?.take()
     }
 
-    /// Steps done, steps refused for numbers that are not finite, CPU time used (ns), last loss (bits).
-    pub fn progress(&self) -> (u64, u64, u64, f32) {
-        (
-            self.shared.steps.load(Ordering::Relaxed),
-            self.shared.refused.load(Ordering::Relaxed),
-            self.shared.cpu_ns.load(Ordering::Relaxed),
-            f32::from_bits(self.shared.loss_bits.load(Ordering::Relaxed)),
-        )
+    /// How far the thread has come.
+    pub fn progress(&self) -> LearnerProgress {
+        LearnerProgress {
+            steps: self.shared.steps.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            loss_bits: f32::from_bits(self.shared.loss_bits.load(Ordering::Relaxed)),
+            cpu_ns: self.shared.cpu_ns.load(Ordering::Relaxed),
+            ..LearnerProgress::default()
+        }
     }
 
     /// Ends the thread and waits for it: at most one step.

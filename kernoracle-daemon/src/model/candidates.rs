@@ -32,6 +32,18 @@ impl Recent {
     }
 }
 
+/// When and where a prediction is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub cpu: u32,
+    /// The task that runs, and whose successor is predicted.
+    pub current: Sym,
+    /// Time of the last event that is known, ns.
+    pub now_ns: u64,
+    /// After a wake-up, not right after the switch.
+    pub refined: bool,
+}
+
 /// Gathers the candidates of a prediction. Keeps its scratch space.
 #[derive(Debug, Default)]
 pub struct Gatherer {
@@ -76,17 +88,20 @@ impl Gatherer {
         self.recent = Recent::default();
     }
 
-    /// Fills `view` for the prediction of what follows `current` on `cpu`, at `now_ns`. Returns the scheduler's picks.
+    /// Fills `view` for a prediction. Returns the scheduler's picks.
     pub fn gather(
         &mut self,
         queues: &RunQueues,
         counted: &Counted,
-        cpu: u32,
-        current: Sym,
-        now_ns: u64,
-        refined: bool,
+        moment: Moment,
         view: &mut View,
     ) -> Picks {
+        let Moment {
+            cpu,
+            current,
+            now_ns,
+            refined,
+        } = moment;
         view.clear();
         let (standings, picks) = self.picker.rank(queues, cpu);
         let scene = Scene {
@@ -166,9 +181,9 @@ impl Gatherer {
                 candidate.features[c::RECENT] = 1.0 / (1.0 + place as f32);
             }
         }
-        view.candidates.push(Candidate::other());
-        view.candidates.last_mut().expect("just pushed").features[c::LOG_P] =
-            ln(counted.ranking.rest.max(1e-6)) / 4.0;
+        let mut other = Candidate::other();
+        other.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
+        view.candidates.push(other);
         picks
     }
 }

@@ -94,8 +94,7 @@ pub fn load(path: &Path) -> Result<(Weights, Mixer), CheckpointError> {
         .map(|(name, dims)| Ok((*name, tensor(path, &file, name, dims)?)))
         .collect();
     let rows = tensor(path, &file, MIXER, &[Mixer::ROWS, FEATURES])?;
-    let mixer = Mixer::from_rows(&rows).expect("the shape was checked");
-    Ok((Weights::from_tensors(tensors?), mixer))
+    Ok((Weights::from_tensors(tensors?), Mixer::from_rows(&rows)))
 }
 
 fn tensor(
@@ -208,7 +207,7 @@ mod tests {
         message
     }
 
-    fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
+    fn replace(bytes: &mut [u8], from: &str, to: &str) {
         assert_eq!(from.len(), to.len());
         let at = bytes
             .windows(from.len())
@@ -224,7 +223,7 @@ mod tests {
                 bytes,
                 "\"kernoracle_model\":\"1\"",
                 "\"kernoracle_model\":\"9\"",
-            )
+            );
         });
         assert!(message.contains("model version 9"), "{message}");
     }

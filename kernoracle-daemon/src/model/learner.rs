@@ -21,6 +21,21 @@ pub struct StepReport {
     pub loss_bits: f32,
 }
 
+/// How far a learner has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LearnerProgress {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps thrown away because they led to numbers that are not finite.
+    pub refused: u64,
+    /// Times that new weights were swapped in.
+    pub swaps: u64,
+    /// Mean loss of the last step's batch, bits per switch.
+    pub loss_bits: f32,
+    /// CPU time used for learning in the background, ns.
+    pub cpu_ns: u64,
+}
+
 /// Learns from windows whose outcome is known.
 #[derive(Debug)]
 pub struct Learner {

@@ -51,7 +51,7 @@ impl Default for Mixer {
 impl Mixer {
     /// Fills in each candidate's linear score.
     pub fn score(&self, refined: bool, view: &mut View) {
-        let (shared, selected) = self.sets(refined, view.selector);
+        let (shared, selected) = sets(refined, view.selector);
         let sum: [f32; FEATURES] = std::array::from_fn(|i| {
             self.shared[shared].weights[i] + self.selected[selected].weights[i]
         });
@@ -77,18 +77,13 @@ impl Mixer {
                 }
             }
         }
-        let (shared, selected) = self.sets(refined, view.selector);
+        let (shared, selected) = sets(refined, view.selector);
         for set in [&mut self.shared[shared], &mut self.selected[selected]] {
             for ((w, square), g) in set.weights.iter_mut().zip(&mut set.squares).zip(&gradient) {
                 *square += g * g;
                 *w -= RATE * g / square.sqrt();
             }
         }
-    }
-
-    fn sets(&self, refined: bool, selector: usize) -> (usize, usize) {
-        let kind = usize::from(refined);
-        (kind, kind * SELECTORS + selector)
     }
 
     /// All weights, without step sizes, as the checkpoint stores them: `[KINDS (1 + SELECTORS)][FEATURES]`.
@@ -100,19 +95,22 @@ impl Mixer {
             .collect()
     }
 
-    /// From what [`Self::to_rows`] gave; `None` if the length does not fit.
-    pub fn from_rows(rows: &[f32]) -> Option<Self> {
+    /// From what [`Self::to_rows`] gave, `[ROWS][FEATURES]`; sets beyond its end start from the prior.
+    pub fn from_rows(rows: &[f32]) -> Self {
         let mut mixer = Self::default();
-        if rows.len() != Self::ROWS * FEATURES {
-            return None;
-        }
         let sets = mixer.shared.iter_mut().chain(&mut mixer.selected);
         for (set, row) in sets.zip(rows.chunks_exact(FEATURES)) {
             set.weights.copy_from_slice(row);
         }
-        Some(mixer)
+        mixer
     }
 
     /// Rows in the checkpoint.
     pub const ROWS: usize = KINDS * (1 + SELECTORS);
+}
+
+/// Index of the shared and of the selected set.
+fn sets(refined: bool, selector: usize) -> (usize, usize) {
+    let kind = usize::from(refined);
+    (kind, kind * SELECTORS + selector)
 }

@@ -16,11 +16,11 @@ mod numeric;
 mod weights;
 
 pub use background::Background;
-pub use candidates::{Counted, Gatherer};
+pub use candidates::{Counted, Gatherer, Moment};
 pub use checkpoint::{CheckpointError, load, save};
 pub use forward::{Lstm, Scores, score};
 pub use frame::{Frame, MAX_CANDIDATES, View, Window};
-pub use learner::{Learner, StepReport};
+pub use learner::{Learner, LearnerProgress, StepReport};
 pub use mixer::Mixer;
 pub use net::Reference;
 pub use numeric::{log_count, log_time};

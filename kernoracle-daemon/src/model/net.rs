@@ -162,10 +162,8 @@ impl Net {
             .flat_map(|frame| frame.input)
             .collect();
         let inputs = Tensor::from_vec(inputs, (windows.len(), length, INPUT), &device)?;
-        let states = self.lstm.seq(&inputs)?;
         let hidden = self
-            .lstm
-            .states_to_tensor(&states)?
+            .unroll(&inputs)?
             .reshape((windows.len() * length, HIDDEN))?;
 
         let mut batch = BatchBuilder::default();

@@ -4,94 +4,29 @@
 //! mixer, run queues and LSTM see it.
 
 mod clock;
+mod config;
 mod cpu;
+mod input;
 pub mod outcome;
+mod scoring;
+mod teacher;
 
-use crate::baseline::{Backoff, Ranking};
-use crate::model::{
-    self, Background, CheckpointError, Counted, Learner, Lstm, Mixer, Reference, Weights,
-    features::switch as sw,
-};
-use crate::runqueue::{CODE, RunQueues, Sym};
+pub use crate::model::LearnerProgress;
+pub use config::{Config, Engine, Learning, ModelError};
+
+use crate::baseline::Backoff;
+use crate::model::{self, Counted, Lstm, Mixer, Moment, Reference, Weights};
+use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
 use clock::monotonic_ns;
-use cpu::{CpuState, Pending};
-use outcome::{Baseline, BaselineScored, Decision, RunTime, Scored, Sink, TOP, TaskName, Unscored};
-use std::path::{Path, PathBuf};
+use cpu::CpuState;
+use input::Before;
+use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
+use scoring::{baselines, scored, settle_frame};
+use std::path::Path;
 use std::sync::Arc;
-
-/// How the model learns while it predicts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Learning {
-    /// The weights stay as they are.
-    Off,
-    /// A training step after every so many decisions, in the caller's thread: reproducible.
-    Inline { every: u32 },
-    /// A thread of the lowest priority, held to this share of one CPU (0 to 1).
-    Background { cpu_share: f64 },
-}
-
-/// What computes the forward step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
-    /// Plain arrays; the same numbers, several times faster.
-    #[default]
-    Plain,
-    /// candle's own LSTM, the reference.
-    Candle,
-}
-
-/// Set-up of an oracle.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Switches in the rolling window of each CPU.
-    pub window: usize,
-    pub seed: u64,
-    pub learning: Learning,
-    pub engine: Engine,
-    /// Start from these weights instead of untrained ones.
-    pub model: Option<PathBuf>,
-    /// Predictions carry lead and inference time.
-    pub live: bool,
-}
-
-/// A model that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[error("candle: {0}")]
-    Candle(#[from] candle_core::Error),
-}
-
-/// How far the learner has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LearnerProgress {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Steps thrown away because they led to numbers that are not finite.
-    pub refused: u64,
-    /// Times that new weights were swapped in.
-    pub swaps: u64,
-    /// Mean loss of the last step's batch, bits per switch.
-    pub loss_bits: f32,
-    /// CPU time used for learning in the background, ns.
-    pub cpu_ns: u64,
-}
-
-/// Who trains the network.
-#[derive(Debug)]
-enum Teacher {
-    Nobody,
-    Inline {
-        learner: Box<Learner>,
-        every: u32,
-        since: u32,
-        progress: LearnerProgress,
-    },
-    Background(Background),
-}
+use teacher::Teacher;
 
 /// Predicts every switch of every CPU of one machine, from its events alone.
 #[derive(Debug)]
@@ -117,18 +52,7 @@ impl Oracle {
             Some(path) => model::load(path)?,
             None => (Weights::untrained(config.seed), Mixer::default()),
         };
-        let teacher = match config.learning {
-            Learning::Off => Teacher::Nobody,
-            Learning::Inline { every } => Teacher::Inline {
-                learner: Box::new(Learner::new(&weights, config.seed)?),
-                every,
-                since: 0,
-                progress: LearnerProgress::default(),
-            },
-            Learning::Background { cpu_share } => {
-                Teacher::Background(Background::start(&weights, config.seed, cpu_share)?)
-            }
-        };
+        let teacher = Teacher::new(&config, &weights)?;
         let reference = match config.engine {
             Engine::Plain => None,
             Engine::Candle => Some(Reference::new(&weights)?),
@@ -222,30 +146,15 @@ impl Oracle {
 
     /// How far the learner has come.
     pub fn learner(&self) -> LearnerProgress {
-        match &self.teacher {
-            Teacher::Nobody => LearnerProgress::default(),
-            Teacher::Inline { progress, .. } => LearnerProgress {
-                swaps: self.swaps,
-                ..*progress
-            },
-            Teacher::Background(background) => {
-                let (steps, refused, cpu_ns, loss_bits) = background.progress();
-                LearnerProgress {
-                    steps,
-                    refused,
-                    swaps: self.swaps,
-                    loss_bits,
-                    cpu_ns,
-                }
-            }
+        LearnerProgress {
+            swaps: self.swaps,
+            ..self.teacher.progress()
         }
     }
 
     /// Ends learning, waits for it, and takes its last weights.
     pub fn stop_learning(&mut self) {
-        if let Teacher::Background(background) = &mut self.teacher {
-            background.stop();
-        }
+        self.teacher.stop();
         self.take_weights();
     }
 
@@ -266,81 +175,29 @@ impl Oracle {
         self.number += 1;
         let known = self.state(cpu).current;
         let consistent = known.is_none_or(|current| {
-            let task = self.queues.task(current);
-            task.sym == current && task.pid == switch.prev.pid
+            self.queues
+                .get(current)
+                .is_some_and(|task| task.pid == switch.prev.pid)
         });
         if !consistent {
             self.state(cpu).cut(Unscored::Broken);
         }
-        if self.state(cpu).refine_due {
-            self.refine(cpu);
-        }
-        let run_started = self.queues.cpu(cpu).current_since_ns;
+        // The last wake-up's prediction, made from what is known before the switch.
+        self.refine(cpu);
+
         let before = Before::new(&self.queues, cpu, ts_ns, switch);
-        let median_ns = known
-            .and_then(|current| self.queues.get(current))
-            .and_then(|task| task.runs.median());
-        let ran_name = TaskName {
-            pid: switch.prev.pid,
-            comm: switch.prev.comm,
+        let run = Run {
+            median_ns: known
+                .and_then(|current| self.queues.get(current))
+                .and_then(|task| task.runs.median()),
+            actual_ns: self
+                .queues
+                .cpu(cpu)
+                .current_since_ns
+                .map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns)),
         };
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
-        let actual_ns =
-            run_started.map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns));
-
-        let mut hit = (false, 0.0);
-        let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-        if state.predicted {
-            let run_time = actual_ns.map(|actual_ns| RunTime {
-                actual_ns,
-                predicted_ns: state
-                    .at_switch
-                    .scores
-                    .run
-                    .map(|ln| ln.exp().min(1e18) as u64),
-                median_ns,
-            });
-            hit = settle_frame(
-                state,
-                &mut self.mixer,
-                next,
-                actual_ns,
-                self.config.learning != Learning::Off,
-            );
-            let names = |sym: Sym| {
-                let task = self.queues.task(sym);
-                TaskName {
-                    pid: task.pid,
-                    comm: task.name,
-                }
-            };
-            let decision = Decision {
-                number: self.number,
-                ts_ns,
-                cpu,
-                ran: ran_name,
-                actual: TaskName {
-                    pid: switch.next.pid,
-                    comm: switch.next.comm,
-                },
-                at_switch: scored(state, false, ts_ns, next, self.queues.live(), &names),
-                refined: state
-                    .refined_stands
-                    .then(|| scored(state, true, ts_ns, next, self.queues.live(), &names)),
-                baselines: baselines(state, next, self.queues.idle(cpu), &names),
-                run_time,
-            };
-            sink.decision(&decision);
-            state.since_offer += 1;
-        } else {
-            let reason = state.excuse.unwrap_or(Unscored::Overload);
-            sink.unscored(ts_ns, cpu, reason);
-        }
-        state.excuse = None;
-        state.predicted = false;
-        state.refined_stands = false;
-        state.refine_due = false;
-        state.current = Some(next);
+        let hit = self.decide(ts_ns, cpu, switch, next, run, sink);
         self.teach(cpu);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
@@ -348,41 +205,98 @@ impl Oracle {
         state.gatherer.ran(next);
         state.last_ts_ns = ts_ns;
         if self.overload {
-            if !state.window.frames.is_empty() {
-                state.forget_window();
-                if let Some(reference) = &mut self.reference {
-                    reference.reset(cpu as usize);
-                }
+            state.forget_window();
+            if let Some(reference) = &mut self.reference {
+                reference.reset(cpu as usize);
             }
             return;
         }
         let started = self.config.live.then(monotonic_ns);
-        let waiting = self.queues.cpu_ref(cpu).runnable.len();
         let frame = state.window.advance();
-        before.input(
+        frame.input = before.input(
             &self.queues,
             switch,
-            prev,
-            next,
-            waiting,
+            (prev, next),
+            run.actual_ns,
             hit,
-            actual_ns,
             &state.picks,
-            &mut frame.input,
         );
-        let input = frame.input;
         if let Some(reference) = &mut self.reference {
             reference
-                .step(cpu as usize, &input)
+                .step(cpu as usize, &frame.input)
                 .expect("shapes are fixed");
         } else {
-            state.lstm.step(&self.weights, &input);
+            state.lstm.step(&self.weights, &frame.input);
         }
         state.counted = Counted::new(state.contexts.matches(), &self.queues, Some(next));
         let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
-        state.order1 = Backoff::new(1).rank(&state.counted.matches, alive, self.queues.live());
-        state.backoff8 = Backoff::new(8).rank(&state.counted.matches, alive, self.queues.live());
+        let matches = &state.counted.matches;
+        state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
+        state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
         self.predict(cpu, false, started);
+    }
+
+    /// Scores what was predicted for this switch and learns it. Returns whether the at-switch prediction was right and the
+    /// probability that it gave.
+    fn decide(
+        &mut self,
+        ts_ns: u64,
+        cpu: u32,
+        switch: &Switch,
+        next: Sym,
+        run: Run,
+        sink: &mut dyn Sink,
+    ) -> (bool, f32) {
+        let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
+        let mut hit = (false, 0.0);
+        if state.predicted {
+            let learn = self.config.learning != Learning::Off;
+            hit = settle_frame(state, &mut self.mixer, next, run.actual_ns, learn);
+            let living = self.queues.live();
+            let names = |sym: Sym| {
+                let task = self.queues.task(sym);
+                TaskName {
+                    pid: task.pid,
+                    comm: task.name,
+                }
+            };
+            let refined = state.refined_stands;
+            let decision = Decision {
+                number: self.number,
+                ts_ns,
+                cpu,
+                ran: TaskName {
+                    pid: switch.prev.pid,
+                    comm: switch.prev.comm,
+                },
+                actual: TaskName {
+                    pid: switch.next.pid,
+                    comm: switch.next.comm,
+                },
+                at_switch: scored(state, false, ts_ns, next, living, &names),
+                refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                baselines: baselines(state, next, self.queues.idle(cpu), &names),
+                run_time: run.actual_ns.map(|actual_ns| RunTime {
+                    actual_ns,
+                    predicted_ns: state
+                        .at_switch
+                        .scores
+                        .run
+                        .map(|ln| ln.exp().min(1e18) as u64),
+                    median_ns: run.median_ns,
+                }),
+            };
+            sink.decision(&decision);
+            state.since_offer += 1;
+        } else {
+            sink.unscored(ts_ns, cpu, state.excuse.unwrap_or(Unscored::Overload));
+        }
+        state.excuse = None;
+        state.predicted = false;
+        state.refined_stands = false;
+        state.refine_due = false;
+        state.current = Some(next);
+        hit
     }
 
     /// Predicts what follows the current task of `cpu`, from everything up to the last event.
@@ -391,7 +305,6 @@ impl Oracle {
             .as_deref_mut()
             .expect("made before it is predicted for");
         let Some(current) = state.current else { return };
-        let now = state.last_ts_ns;
         let Some(frame) = state.window.last() else {
             return;
         };
@@ -400,15 +313,15 @@ impl Oracle {
         } else {
             &mut frame.at_switch
         };
-        let picks = state.gatherer.gather(
-            &self.queues,
-            &state.counted,
+        let moment = Moment {
             cpu,
             current,
-            now,
+            now_ns: state.last_ts_ns,
             refined,
-            view,
-        );
+        };
+        let picks = state
+            .gatherer
+            .gather(&self.queues, &state.counted, moment, view);
         if !refined {
             state.picks = picks;
         }
@@ -447,53 +360,21 @@ impl Oracle {
         }
     }
 
+    /// Shows the teacher what was decided, and takes the weights that come of it.
     fn teach(&mut self, cpu: u32) {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
-        let window = self.config.window;
-        let offered = state.window.full() && state.since_offer >= window;
-        match &mut self.teacher {
-            Teacher::Nobody => {}
-            Teacher::Background(background) => {
-                if offered && background.wants() {
-                    background.offer(&state.window);
-                    state.since_offer = 0;
-                }
-            }
-            Teacher::Inline {
-                learner,
-                every,
-                since,
-                progress,
-            } => {
-                if offered {
-                    learner.add(&state.window);
-                    state.since_offer = 0;
-                }
-                *since += 1;
-                if *since >= *every && learner.ready() {
-                    *since = 0;
-                    match learner.step() {
-                        Ok(Some(report)) => {
-                            progress.steps += 1;
-                            progress.loss_bits = report.loss_bits;
-                            let weights = Arc::new(learner.weights().clone());
-                            self.swap(weights);
-                        }
-                        Ok(None) => progress.refused += 1,
-                        Err(error) => {
-                            tracing::error!("learning has ended: {error}");
-                            self.teacher = Teacher::Nobody;
-                        }
-                    }
-                }
-            }
+        let unseen = state.window.full() && state.since_offer >= self.config.window;
+        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
+        if taken {
+            state.since_offer = 0;
+        }
+        if let Some(weights) = weights {
+            self.swap(weights);
         }
     }
 
     fn take_weights(&mut self) {
-        if let Teacher::Background(background) = &self.teacher
-            && let Some(weights) = background.take()
-        {
+        if let Some(weights) = self.teacher.take() {
             self.swap(weights);
         }
     }
@@ -525,196 +406,13 @@ impl Oracle {
     }
 }
 
-/// Writes the answer into the last frame and lets the mixer learn it. Returns whether the at-switch prediction was right and what it gave.
-fn settle_frame(
-    state: &mut CpuState,
-    mixer: &mut Mixer,
-    next: Sym,
+/// How long the task that leaves has run.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// Its running median before, ns.
+    median_ns: Option<u64>,
+    /// ns; `None` where the run began unseen.
     actual_ns: Option<u64>,
-    learn: bool,
-) -> (bool, f32) {
-    let refined_stands = state.refined_stands;
-    let Some(frame) = state.window.last() else {
-        return (false, 0.0);
-    };
-    frame.run_time = actual_ns.map(|ns| (ns.max(1) as f32).ln());
-    let target = frame.at_switch.index_of(next);
-    frame.at_switch.target = Some(target);
-    let p = &state.at_switch.scores.p;
-    let hit = (best(p) == Some(target), p[target]);
-    if learn {
-        mixer.learn(false, &frame.at_switch, p, target);
-    }
-    if !refined_stands {
-        frame.refined = None;
-    }
-    if let Some(refined) = &mut frame.refined {
-        let target = refined.index_of(next);
-        refined.target = Some(target);
-        if learn {
-            mixer.learn(true, refined, &state.refined.scores.p, target);
-        }
-    }
-    hit
-}
-
-fn best(p: &[f32]) -> Option<usize> {
-    p.iter()
-        .enumerate()
-        .max_by(|a, b| a.1.total_cmp(b.1))
-        .map(|(i, _)| i)
-}
-
-/// The model's outcome. The probability of the candidate for all others is shared by the living tasks that are not listed, and one that is new.
-fn scored(
-    state: &CpuState,
-    refined: bool,
-    ts_ns: u64,
-    next: Sym,
-    living: usize,
-    names: &dyn Fn(Sym) -> TaskName,
-) -> Scored {
-    let pending: &Pending = if refined {
-        &state.refined
-    } else {
-        &state.at_switch
-    };
-    let frame = state
-        .window
-        .frames
-        .back()
-        .expect("a prediction has its frame");
-    let view = if refined {
-        frame.refined.as_ref().expect("it stands")
-    } else {
-        &frame.at_switch
-    };
-    let p = &pending.scores.p;
-    let target = view.index_of(next);
-    let listed = view.candidates[target].sym.is_some();
-    let mut order: arrayvec::ArrayVec<usize, { model::MAX_CANDIDATES }> = (0..p.len())
-        .filter(|&i| view.candidates[i].sym.is_some())
-        .collect();
-    order.sort_unstable_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
-    let unlisted = living.saturating_sub(order.len()).max(1) as f32 + 1.0;
-    let p_actual = if listed {
-        p[target]
-    } else {
-        p[target] / unlisted
-    };
-    Scored {
-        top: order
-            .iter()
-            .take(TOP)
-            .map(|&i| (names(view.candidates[i].sym.expect("listed")), p[i]))
-            .collect(),
-        rank: listed.then(|| {
-            order
-                .iter()
-                .position(|&i| i == target)
-                .map_or(0, |place| place as u32 + 1)
-        }),
-        bits: -p_actual.max(1e-9).log2(),
-        candidates: order.len() as u32,
-        lead_ns: pending.ready_ns.map(|ready| ts_ns as i64 - ready as i64),
-        inference_ns: pending.inference_ns,
-    }
-}
-
-fn baselines(
-    state: &CpuState,
-    next: Sym,
-    idle: Sym,
-    names: &dyn Fn(Sym) -> TaskName,
-) -> [BaselineScored; 3] {
-    let counted = |ranking: &Ranking| BaselineScored {
-        predicted: ranking.first().map(|sym| names(Sym::from_raw(sym))),
-        rank: ranking
-            .rank(next.raw())
-            .filter(|rank| *rank as usize <= TOP),
-        bits: Some(-ranking.p(next.raw()).max(1e-9).log2()),
-    };
-    Baseline::ALL.map(|baseline| match baseline {
-        Baseline::Order1 => counted(&state.order1),
-        Baseline::Backoff8 => counted(&state.backoff8),
-        Baseline::Scheduler => {
-            // With nothing to pick from, the idle task comes.
-            let pick = state.picks.if_sleeps.unwrap_or(idle);
-            BaselineScored {
-                predicted: Some(names(pick)),
-                rank: (pick == next).then_some(1),
-                bits: None,
-            }
-        }
-    })
-}
-
-/// What the LSTM is told of a switch and is gone once the switch is applied.
-struct Before {
-    wakes: u32,
-    woken_ns: Option<u64>,
-    left_ns: Option<u64>,
-    ts_ns: u64,
-}
-
-impl Before {
-    fn new(queues: &RunQueues, cpu: u32, ts_ns: u64, switch: &Switch) -> Self {
-        let next = queues
-            .by_pid(cpu, switch.next.pid)
-            .map(|sym| queues.task(sym));
-        Self {
-            wakes: if cpu < queues.cpus() {
-                queues.cpu_ref(cpu).wakes
-            } else {
-                0
-            },
-            woken_ns: next.and_then(|task| task.woken_ns),
-            left_ns: next.and_then(|task| task.left_ns),
-            ts_ns,
-        }
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one switch, each from another place"
-    )]
-    fn input(
-        &self,
-        queues: &RunQueues,
-        switch: &Switch,
-        prev: Sym,
-        next: Sym,
-        waiting: usize,
-        hit: (bool, f32),
-        run_ns: Option<u64>,
-        picks: &crate::runqueue::Picks,
-        out: &mut [f32; model::shape::INPUT],
-    ) {
-        let flag = |condition: bool| f32::from(u8::from(condition));
-        let since = |then: Option<u64>| {
-            model::log_time(then.map_or(10_000_000_000, |then| self.ts_ns.saturating_sub(then)))
-        };
-        let task = queues.task(next);
-        out[..CODE].copy_from_slice(&task.code);
-        let x = &mut out[CODE..];
-        x[sw::STAYED_RUNNABLE] = flag(switch.prev_state == 0);
-        x[sw::PREEMPTED] = flag(switch.preempt);
-        // EXIT_DEAD, EXIT_ZOMBIE and TASK_DEAD as the tracepoint reports them (include/linux/sched.h).
-        x[sw::ENDED] = flag(switch.prev_state & 0xb0 != 0);
-        x[sw::RUN_TIME] = run_ns.map_or(0.0, model::log_time);
-        x[sw::SINCE_WOKEN] = since(self.woken_ns);
-        x[sw::SINCE_LEFT] = since(self.left_ns);
-        x[sw::IDLE] = flag(task.pid == 0);
-        x[sw::WAS_PICK_IF_SLEEPS] = flag(picks.if_sleeps == Some(next));
-        x[sw::WAS_PICK_IF_STAYS] = flag(picks.if_stays == Some(next));
-        x[sw::WOKEN_BY_PREV] = flag(task.waker == Some(prev));
-        x[sw::WAITING] = model::log_count(waiting);
-        x[sw::WAKES] = model::log_count(self.wakes as usize);
-        x[sw::HIT] = flag(hit.0);
-        x[sw::P_ACTUAL] = hit.1;
-        x[sw::REAL_TIME] = flag(task.prio < 100 && task.pid != 0);
-        x[sw::VOLUNTARY] = task.voluntary;
-    }
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ impl Picker {
                 .min_by_key(|(preference, _)| *preference);
             match (task, group) {
                 (Some((own, _)), Some((other, queue))) if other < own => {
-                    level = self.find(queue)?
+                    level = self.find(queue)?;
                 }
                 (None, Some((_, queue))) => level = self.find(queue)?,
                 (Some((_, sym)), _) => return Some(sym),
