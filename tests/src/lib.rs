@@ -13,9 +13,16 @@ use std::path::PathBuf;
 /// If it is not built.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let directory = test.parent().and_then(|deps| deps.parent()).expect("tests lie in deps/");
+    let directory = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("tests lie in deps/");
     let binary = directory.join("kernoracle");
-    assert!(binary.exists(), "{} is not built: cargo build -p kernoracle-daemon", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is not built: cargo build -p kernoracle-daemon",
+        binary.display()
+    );
     binary
 }
 

@@ -21,24 +21,54 @@ fn task(pid: u32) -> Task {
         0 => ("swapper/0".to_owned(), 140),
         pid => (format!("task-{pid}"), 120),
     };
-    Task { pid, tgid: pid, comm: Comm::new(&comm), prio, on_rq: pid != 0, ..Task::default() }
+    Task {
+        pid,
+        tgid: pid,
+        comm: Comm::new(&comm),
+        prio,
+        on_rq: pid != 0,
+        ..Task::default()
+    }
 }
 
 /// On CPU 0, in turn: 1, 2, 3, idle; each for its pid in units of 100 us, idle until the period ends. A
 /// gap of seven events in the middle. Returns how many switches it has.
 fn write_trace(path: &Path, rounds: u64) -> u64 {
-    let mut writer = TraceWriter::create(path, &Origin { cpus: 1, ..Origin::default() }).unwrap();
+    let mut writer = TraceWriter::create(
+        path,
+        &Origin {
+            cpus: 1,
+            ..Origin::default()
+        },
+    )
+    .unwrap();
     let mut seq = 0;
     let mut switches = 0;
     let mut write = |ts_ns: u64, body: Body| {
         switches += u64::from(matches!(body, Body::Switch(_)));
-        let numbers = if let Body::Gap { lost } = &body { *lost } else { 1 };
-        writer.write(&Event { ts_ns, seq, cpu: 0, body }).unwrap();
+        let numbers = if let Body::Gap { lost } = &body {
+            *lost
+        } else {
+            1
+        };
+        writer
+            .write(&Event {
+                ts_ns,
+                seq,
+                cpu: 0,
+                body,
+            })
+            .unwrap();
         seq += numbers;
     };
     let start_ns = 5_000_000_000;
     for pid in [1, 2, 3] {
-        let snapshot = Snapshot { task: task(pid), state: 1, target_cpu: 0, on_cpu: false };
+        let snapshot = Snapshot {
+            task: task(pid),
+            state: 1,
+            target_cpu: 0,
+            on_cpu: false,
+        };
         write(start_ns, Body::Snapshot(snapshot));
     }
     for round in 0..rounds {
@@ -47,7 +77,12 @@ fn write_trace(path: &Path, rounds: u64) -> u64 {
             write(ts_ns, Body::Gap { lost: 7 });
         }
         for pid in [1, 2, 3] {
-            let wake = |kind| Wake { kind, waker_pid: 0, target_cpu: 0, task: task(pid) };
+            let wake = |kind| Wake {
+                kind,
+                waker_pid: 0,
+                target_cpu: 0,
+                task: task(pid),
+            };
             write(ts_ns, Body::Wake(wake(WakeKind::Waking)));
             write(ts_ns, Body::Wake(wake(WakeKind::Wakeup)));
         }
@@ -77,7 +112,10 @@ fn json_lines(text: &[u8]) -> Vec<Value> {
 }
 
 fn count(value: &Value, pointer: &str) -> u64 {
-    value.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("{pointer} in {value}"))
 }
 
 /// `seen = scored + unscored (by reason)`.
@@ -86,7 +124,11 @@ fn adds_up(scores: &Value) {
         .iter()
         .map(|reason| count(scores, &format!("/unscored/{reason}")))
         .sum();
-    assert_eq!(count(scores, "/seen"), count(scores, "/scored") + unscored, "{scores}");
+    assert_eq!(
+        count(scores, "/seen"),
+        count(scores, "/scored") + unscored,
+        "{scores}"
+    );
 }
 
 #[test]
@@ -99,11 +141,22 @@ fn twice_the_same_gives_the_same_bytes() {
         let output = kernoracle()
             .arg("replay")
             .arg(&trace)
-            .args(["--seed", seed, "--learn-every", "64", "--log-format", "json", "--predictions"])
+            .args([
+                "--seed",
+                seed,
+                "--learn-every",
+                "64",
+                "--log-format",
+                "json",
+                "--predictions",
+            ])
             .arg(&predictions)
             .assert()
             .success();
-        (fs::read(predictions).unwrap(), output.get_output().stdout.clone())
+        (
+            fs::read(predictions).unwrap(),
+            output.get_output().stdout.clone(),
+        )
     };
     let (first, log) = replay("first.jsonl", "7");
     let (second, again) = replay("second.jsonl", "7");
@@ -120,7 +173,10 @@ fn twice_the_same_gives_the_same_bytes() {
     assert_eq!(count(end, "/scores/seen"), switches);
     adds_up(&end["scores"]);
     assert_eq!(count(end, "/scores/scored"), records.len() as u64);
-    assert_eq!(count(end, "/output/predictions_written"), records.len() as u64);
+    assert_eq!(
+        count(end, "/output/predictions_written"),
+        records.len() as u64
+    );
     assert_eq!(count(end, "/output/predictions_shed"), 0);
     assert_eq!(count(end, "/output/lines_shed"), 0);
     assert_eq!(count(end, "/output/lines_written"), lines.len() as u64 - 1);
@@ -128,9 +184,15 @@ fn twice_the_same_gives_the_same_bytes() {
     assert!(count(end, "/scores/unscored/gap") >= 1, "{end}");
 
     // The figures are those of the records.
-    let hits = records.iter().filter(|record| record["at_switch"]["rank"] == 1).count();
+    let hits = records
+        .iter()
+        .filter(|record| record["at_switch"]["rank"] == 1)
+        .count();
     let top1 = hits as f64 / records.len() as f64;
-    assert_eq!(end["scores"]["at_switch"]["all"]["top1"].as_f64(), Some(top1));
+    assert_eq!(
+        end["scores"]["at_switch"]["all"]["top1"].as_f64(),
+        Some(top1)
+    );
     for record in &records {
         assert_eq!(record["at_switch"]["lead_ns"], Value::Null);
         assert_eq!(record["at_switch"]["inference_ns"], Value::Null);
@@ -155,22 +217,38 @@ fn every_switch_is_logged_when_asked() {
             .success();
         json_lines(&output.get_output().stdout)
     };
-    let predictions =
-        |lines: &[Value]| lines.iter().filter(|line| line["type"] == "prediction").count() as u64;
+    let predictions = |lines: &[Value]| {
+        lines
+            .iter()
+            .filter(|line| line["type"] == "prediction")
+            .count() as u64
+    };
     let all = log(&["--every-switch"]);
     let scored = count(all.last().unwrap(), "/scores/scored");
     assert_eq!(predictions(&all), scored);
     // The trace is .3 s long: five a second give at most three slots, begun or whole.
     let sampled = log(&[]);
-    assert!((1..=3).contains(&predictions(&sampled)), "{}", predictions(&sampled));
+    assert!(
+        (1..=3).contains(&predictions(&sampled)),
+        "{}",
+        predictions(&sampled)
+    );
     assert_eq!(predictions(&log(&["--samples-per-second", "0"])), 0);
     let narrowed = log(&["--every-switch", "--task", "^task-3/3$"]);
     assert!(predictions(&narrowed) > 0);
     for line in narrowed.iter().filter(|line| line["type"] == "prediction") {
-        let pids = [&line["ran_pid"], &line["actual_pid"], &line["predicted_pid"]];
+        let pids = [
+            &line["ran_pid"],
+            &line["actual_pid"],
+            &line["predicted_pid"],
+        ];
         assert!(pids.iter().any(|pid| **pid == 3), "{line}");
     }
-    assert_eq!(count(narrowed.last().unwrap(), "/scores/scored"), scored, "scores are of all");
+    assert_eq!(
+        count(narrowed.last().unwrap(), "/scores/scored"),
+        scored,
+        "scores are of all"
+    );
 }
 
 #[test]
@@ -178,15 +256,20 @@ fn text_is_for_a_person() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
     write_trace(&trace, 1500);
-    kernoracle().arg("replay").arg(&trace).assert().success().stdout(
-        predicate::str::contains("task that ran")
-            .and(predicate::str::contains("untrained"))
-            .and(predicate::str::contains("sw/s  top-1"))
-            .and(predicate::str::contains("7 events lost"))
-            .and(predicate::str::contains("= scored"))
-            .and(predicate::str::contains("busiest tasks"))
-            .and(predicate::str::contains("\u{1b}").not()),
-    );
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("task that ran")
+                .and(predicate::str::contains("untrained"))
+                .and(predicate::str::contains("sw/s  top-1"))
+                .and(predicate::str::contains("7 events lost"))
+                .and(predicate::str::contains("= scored"))
+                .and(predicate::str::contains("busiest tasks"))
+                .and(predicate::str::contains("\u{1b}").not()),
+        );
 }
 
 #[test]
@@ -228,10 +311,16 @@ fn a_reader_that_leaves_ends_it_quietly() {
 #[test]
 fn eval_adds_up() {
     let directory = tempfile::tempdir().unwrap();
-    let (short, long) = (directory.path().join("short.kot"), directory.path().join("long.kot"));
+    let (short, long) = (
+        directory.path().join("short.kot"),
+        directory.path().join("long.kot"),
+    );
     let counts = [write_trace(&short, 50), write_trace(&long, 400)];
-    let output =
-        kernoracle().args(["eval", "--json"]).args([&short, &long]).assert().success();
+    let output = kernoracle()
+        .args(["eval", "--json"])
+        .args([&short, &long])
+        .assert()
+        .success();
     let json: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let loads = json["loads"].as_array().unwrap();
     assert_eq!(loads.len(), 2);
@@ -242,13 +331,19 @@ fn eval_adds_up() {
         let warm_up = (switches as f64 * 0.7).floor() as u64;
         assert_eq!(count(load, "/after_warm_up/seen"), switches - warm_up);
     }
-    for (mean, part) in [("macro_mean", "all"), ("macro_mean_after_warm_up", "after_warm_up")] {
+    for (mean, part) in [
+        ("macro_mean", "all"),
+        ("macro_mean_after_warm_up", "after_warm_up"),
+    ] {
         for predictor in ["at_switch", "refined", "order1", "backoff8", "scheduler"] {
             for set in ["all", "without_idle"] {
                 let pointer = format!("/{predictor}/{set}/top1");
                 let of = |value: &Value| value.pointer(&pointer).and_then(Value::as_f64).unwrap();
                 let expected = f64::midpoint(of(&loads[0][part]), of(&loads[1][part]));
-                assert!((of(&json[mean]) - expected).abs() < 1e-12, "{mean}{pointer}");
+                assert!(
+                    (of(&json[mean]) - expected).abs() < 1e-12,
+                    "{mean}{pointer}"
+                );
             }
         }
     }
@@ -267,8 +362,11 @@ fn files_that_are_no_traces_are_refused() {
     let empty = directory.path().join("empty.kot");
     let foreign = directory.path().join("foreign.kot");
     fs::write(&empty, "").unwrap();
-    fs::write(&foreign, "this is no trace file, but it is long enough for a header\n".repeat(9))
-        .unwrap();
+    fs::write(
+        &foreign,
+        "this is no trace file, but it is long enough for a header\n".repeat(9),
+    )
+    .unwrap();
     let predictions = directory.path().join("predictions.jsonl");
     for file in [&missing, &empty, &foreign, &directory.path().to_owned()] {
         for command in ["replay", "eval"] {
@@ -301,10 +399,18 @@ fn a_cut_file_is_played_as_far_as_it_goes_and_reported() {
     let output = kernoracle()
         .arg("replay")
         .arg(&trace)
-        .args(["--no-learn", "--log-format", "json", "--samples-per-second", "0"])
+        .args([
+            "--no-learn",
+            "--log-format",
+            "json",
+            "--samples-per-second",
+            "0",
+        ])
         .assert()
         .code(2)
-        .stderr(kernoracle_tests::one_line_with(&trace.display().to_string()));
+        .stderr(kernoracle_tests::one_line_with(
+            &trace.display().to_string(),
+        ));
     let lines = json_lines(&output.get_output().stdout);
     let end = lines.last().unwrap();
     adds_up(&end["scores"]);
@@ -337,7 +443,9 @@ fn a_model_that_is_none_is_refused() {
             .assert()
             .code(2)
             .stdout("")
-            .stderr(kernoracle_tests::one_line_with(&model.display().to_string()));
+            .stderr(kernoracle_tests::one_line_with(
+                &model.display().to_string(),
+            ));
     }
 }
 

@@ -23,7 +23,10 @@ fn help_teaches() {
     let help = kernoracle().arg("--help").assert().success();
     let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
     for command in commands {
-        assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in: {help}");
+        assert!(
+            help.contains(&format!("\n  {command} ")),
+            "{command} is missing in: {help}"
+        );
         kernoracle()
             .args([command, "--help"])
             .assert()
@@ -35,7 +38,14 @@ fn help_teaches() {
 
 #[test]
 fn the_columns_are_explained() {
-    for column in ["time s", "task that ran", "predicted next", "actual next", "rank", "lead"] {
+    for column in [
+        "time s",
+        "task that ran",
+        "predicted next",
+        "actual next",
+        "rank",
+        "lead",
+    ] {
         kernoracle()
             .args(["run", "--help"])
             .assert()
@@ -51,7 +61,9 @@ fn completions_name_the_commands() {
             .args(["completions", shell])
             .assert()
             .success()
-            .stdout(predicate::str::contains("replay").and(predicate::str::contains("predictions")));
+            .stdout(
+                predicate::str::contains("replay").and(predicate::str::contains("predictions")),
+            );
     }
     refuses(&["completions", "csh"], "'csh'");
 }
@@ -60,8 +72,17 @@ fn completions_name_the_commands() {
 fn man_pages_are_written_for_each_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("man");
-    kernoracle().args(["man", "--out"]).arg(&out).assert().success();
-    for page in ["kernoracle", "kernoracle-run", "kernoracle-record", "kernoracle-eval"] {
+    kernoracle()
+        .args(["man", "--out"])
+        .arg(&out)
+        .assert()
+        .success();
+    for page in [
+        "kernoracle",
+        "kernoracle-run",
+        "kernoracle-record",
+        "kernoracle-eval",
+    ] {
         let text = std::fs::read_to_string(out.join(format!("{page}.1"))).unwrap();
         assert!(text.contains(".TH"), "{page}.1 is no man page");
     }
@@ -86,7 +107,10 @@ fn mistakes_get_one_line() {
     refuses(&["run", "--task", "("], "unclosed group");
     refuses(&["run", "--learn-cpu", "101%"], "at most 100%");
     refuses(&["run", "--window", "0"], "--window");
-    refuses(&["run", "--every-switch", "--samples-per-second", "1"], "cannot be used with");
+    refuses(
+        &["run", "--every-switch", "--samples-per-second", "1"],
+        "cannot be used with",
+    );
     refuses(&["run", "--log-rotation", "daily"], "--log-file");
     refuses(&["record"], "--output");
     refuses(&["replay"], "<FILE>");
@@ -96,11 +120,23 @@ fn mistakes_get_one_line() {
 
 #[test]
 fn places_that_cannot_be_written_are_refused_before_the_start() {
-    refuses(&["run", "--predictions", "/nowhere/at/all.jsonl"], "no directory /nowhere/at");
-    refuses(&["run", "--save-model", "/nowhere/at/all"], "no directory /nowhere/at");
+    refuses(
+        &["run", "--predictions", "/nowhere/at/all.jsonl"],
+        "no directory /nowhere/at",
+    );
+    refuses(
+        &["run", "--save-model", "/nowhere/at/all"],
+        "no directory /nowhere/at",
+    );
     refuses(&["run", "--log-file", "/tmp"], "is a directory");
-    refuses(&["record", "-o", "/nowhere/at/all.kot"], "no directory /nowhere/at");
-    refuses(&["run", "--log-file", "a", "--predictions", "a"], "two files");
+    refuses(
+        &["record", "-o", "/nowhere/at/all.kot"],
+        "no directory /nowhere/at",
+    );
+    refuses(
+        &["run", "--log-file", "a", "--predictions", "a"],
+        "two files",
+    );
 }
 
 #[test]
@@ -117,9 +153,16 @@ fn a_filter_of_diagnostics_that_cannot_be_read_is_refused() {
 fn doctor_says_each_thing_and_whether_run_can_work() {
     let output = kernoracle().arg("doctor").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let (checks, verdict) = text.trim_end().rsplit_once('\n').expect("checks and a verdict");
+    let (checks, verdict) = text
+        .trim_end()
+        .rsplit_once('\n')
+        .expect("checks and a verdict");
     assert!(
-        checks.lines().filter(|line| line.starts_with("ok") || line.starts_with("MISSING")).count() > 3,
+        checks
+            .lines()
+            .filter(|line| line.starts_with("ok") || line.starts_with("MISSING"))
+            .count()
+            > 3,
         "{text}"
     );
     let required_missing = checks
