@@ -17,8 +17,14 @@ pub fn open() -> Result<Btf, ProbeError> {
     Btf::from_file_with_backend(BTF_PATH, Backend::Mmap)
         .or_else(|_| Btf::from_file(BTF_PATH))
         .map_err(|error| match error {
-            btf_rs::Error::IO(source) => ProbeError::NoBtf { path: BTF_PATH, source },
-            other => ProbeError::BadBtf { path: BTF_PATH, reason: other.to_string() },
+            btf_rs::Error::IO(source) => ProbeError::NoBtf {
+                path: BTF_PATH,
+                source,
+            },
+            other => ProbeError::BadBtf {
+                path: BTF_PATH,
+                reason: other.to_string(),
+            },
         })
 }
 
@@ -109,14 +115,20 @@ impl Layout {
         // Looked up once: finding a name means a walk over a hundred thousand types.
         let task = structure(btf, "task_struct");
         let entity = structure(btf, "sched_entity");
-        let of = |field: &Field| if field.structure == "task_struct" { &task } else { &entity };
+        let of = |field: &Field| {
+            if field.structure == "task_struct" {
+                &task
+            } else {
+                &entity
+            }
+        };
         let offsets = FIELDS
             .iter()
             .map(|field| offset(btf, of(field).as_ref(), field))
             .collect::<Result<_, _>>()?;
         let bits = |name| Some(find(btf, entity.as_ref()?, name)?.bits);
         for name in TRACEPOINTS {
-            if prototype(btf, name).is_none() {
+            if !has_tracepoint(btf, name) {
                 return Err(ProbeError::NoTracepoint { name });
             }
         }
@@ -266,6 +278,10 @@ fn size_of(btf: &Btf, of: &Type) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+pub fn has_tracepoint(btf: &Btf, name: &str) -> bool {
+    prototype(btf, name).is_some()
 }
 
 /// The parameters of a trace point's probe function: `typedef void (*btf_trace_NAME)(void *, …)`.
