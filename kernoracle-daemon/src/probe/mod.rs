@@ -1,5 +1,6 @@
 //! The live kernel: load, attach, read. The only module that needs root.
 
+mod capabilities;
 mod decode;
 mod error;
 mod kernel;
@@ -9,6 +10,7 @@ mod ring;
 mod streams;
 mod tasks;
 
+pub use capabilities::{Check, capabilities};
 pub use error::ProbeError;
 
 use crate::trace::{event::Event, origin::Origin};
