@@ -416,21 +416,3 @@ fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError> {
         None => Ok(()),
     }
 }
-
-/// One thing that this kernel and user can or cannot do.
-#[derive(Clone, Debug)]
-pub struct Check {
-    pub name: String,
-    pub ok: bool,
-    /// Without it nothing can be traced.
-    pub required: bool,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it; empty if it is ok.
-    pub remedy: String,
-}
-
-/// All that the capture uses.
-pub fn capabilities() -> Vec<Check> {
-    Vec::new()
-}
