@@ -78,7 +78,7 @@ fn life<M: Mem>(kind: Kind, task: Pointer, other_pid: u32, name: Option<Pointer>
             None => task::comm::<M>(comm, task),
             Some(name) => {
                 // The helper writes up to the final zero only.
-                comm.write([0; COMM_LEN]);
+                task::zero_comm(comm);
                 bpf_probe_read_kernel_str(comm.cast(), COMM_LEN as u32, name.cast());
             }
         }

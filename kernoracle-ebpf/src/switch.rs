@@ -150,27 +150,21 @@ unsafe fn hide(state: *mut PerCpu) {
     }
 }
 
+/// Copies the head and the nearest `N` entities, which come first in both types. Volatile, or the
+/// compiler makes it a call of `memcpy`, which is a loop over bytes here.
+///
 /// # Safety
 ///
 /// `dst` is reserved ring memory, `src` a map value.
 #[inline(always)]
 unsafe fn copy<const N: usize>(dst: *mut Task<N>, src: *const Task<DEEP>) {
-    // SAFETY: the caller's; `N` is not above DEEP.
-    unsafe {
-        (*dst).head = (*src).head;
-        let mut level = 0;
-        while level < N {
-            (&raw mut (*dst).entities)
-                .cast::<kernoracle_common::Entity>()
-                .add(level)
-                .write(
-                    (&raw const (*src).entities)
-                        .cast::<kernoracle_common::Entity>()
-                        .add(level)
-                        .read(),
-                );
-            level += 1;
-        }
+    const { assert!(N <= DEEP) };
+    let (dst, src) = (dst.cast::<u64>(), src.cast::<u64>());
+    let mut word = 0;
+    while word < size_of::<Task<N>>() / size_of::<u64>() {
+        // SAFETY: the caller's; the word is inside both.
+        unsafe { dst.add(word).write_volatile(src.add(word).read_volatile()) };
+        word += 1;
     }
 }
 

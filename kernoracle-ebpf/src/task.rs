@@ -50,6 +50,16 @@ pub fn comm<M: Mem>(dst: *mut [u8; 16], task: Pointer) {
     }
 }
 
+#[inline(always)]
+pub fn zero_comm(dst: *mut [u8; 16]) {
+    // SAFETY: as in `comm`. Volatile for the reason that `zero` has.
+    unsafe {
+        let words = dst.cast::<u64>();
+        words.write_volatile(0);
+        words.add(1).write_volatile(0);
+    }
+}
+
 /// Writes the task and the `N` entities nearest to it.
 #[inline(always)]
 pub fn fill<M: Mem, const N: usize>(dst: *mut Task<N>, task: Pointer) {
@@ -70,7 +80,7 @@ pub fn fill<M: Mem, const N: usize>(dst: *mut Task<N>, task: Pointer) {
         if !fair {
             let mut level = 0;
             while level < N {
-                entities.add(level).write(Entity::default());
+                zero(entities.add(level));
                 level += 1;
             }
             return;
@@ -80,7 +90,7 @@ pub fn fill<M: Mem, const N: usize>(dst: *mut Task<N>, task: Pointer) {
         let mut level = 1;
         while level < N {
             if parent.is_null() {
-                entities.add(level).write(Entity::default());
+                zero(entities.add(level));
             } else {
                 entity::<M>(entities.add(level), parent, 0);
                 parent = field::<M, u64>(parent, &SE_PARENT) as Pointer;
@@ -132,6 +142,22 @@ unsafe fn head<M: Mem>(
         (*dst).depth = depth::<M>(task) as u8;
         (*dst).flags = flags;
         (*dst).cpu = cpu::<M>(task);
+    }
+}
+
+/// Volatile, or the compiler makes it a call of `memset`, which is a loop over bytes here.
+///
+/// # Safety
+///
+/// `dst` points to reserved ring memory.
+#[inline(always)]
+unsafe fn zero(dst: *mut Entity) {
+    let words = dst.cast::<u64>();
+    let mut word = 0;
+    while word < size_of::<Entity>() / size_of::<u64>() {
+        // SAFETY: the caller's; the word is inside the entity.
+        unsafe { words.add(word).write_volatile(0) };
+        word += 1;
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) fn execute(_args: &Args) -> anyhow::Result<ExitCode> {
             "{style}{word:<7}{style:#}  {:<width$}  {}{optional}",
             check.name, check.detail
         )?;
-        if !check.ok && !check.remedy.is_empty() {
-            writeln!(out, "{:<7}  {:<width$}  -> {}", "", "", check.remedy)?;
+        if let Some(remedy) = &check.remedy {
+            writeln!(out, "{:<7}  {:<width$}  -> {remedy}", "", "")?;
         }
     }
     let missing = checks

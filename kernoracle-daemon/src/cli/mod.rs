@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         if broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        say(&format!("{error:#}"));
+        say(&chain(&error));
         ExitCode::from(CANNOT)
     })
 }
@@ -98,6 +98,20 @@ fn say(message: &str) {
         .collect();
     // Standard error may be closed: there is nobody left to tell.
     _ = writeln!(io::stderr(), "kernoracle: {line}");
+}
+
+/// An error with its causes, each said once: some errors name their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&cause);
+        }
+    }
+    line
 }
 
 /// `| head` had enough.
@@ -148,6 +162,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("no space")
+            .context("a.kot: no space")
+            .context("record");
+        assert_eq!(chain(&error), "record: a.kot: no space");
     }
 
     #[test]

@@ -273,12 +273,13 @@ impl Reader<'_> {
         } = task.head;
         let fair = (flags & task_flags::FAIR != 0).then(|| {
             let levels = (N - 1).min(usize::from(depth)).min(MAX_PARENTS);
+            let own = self.entity(&task.entities[0]);
             let parents: ArrayVec<_, MAX_PARENTS> = task.entities[1..=levels]
                 .iter()
                 .map(|parent| self.entity(parent))
                 .collect();
             Fair {
-                own: self.entity(&task.entities[0]),
+                own,
                 sum_exec_ns,
                 vlag: (self.present.vlag && (lagging || !self.present.vlag_shared)).then_some(vlag),
                 delayed: self

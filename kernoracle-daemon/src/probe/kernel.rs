@@ -4,7 +4,8 @@ use super::{
     Config,
     decode::Present,
     error::ProbeError,
-    offsets::{BTF_PATH, Layout},
+    offsets::{self, BTF_PATH, Layout},
+    programs::one_line,
 };
 use crate::trace::origin::{Origin, Scheduler};
 use aya::Btf;
@@ -31,17 +32,11 @@ pub struct Kernel {
 
 impl Kernel {
     pub fn look() -> Result<Self, ProbeError> {
-        let bytes = fs::read(BTF_PATH).map_err(|source| ProbeError::NoBtf {
+        let layout = Layout::resolve(&offsets::open()?)?;
+        let btf = Btf::from_sys_fs().map_err(|error| ProbeError::BadBtf {
             path: BTF_PATH,
-            source,
+            reason: one_line(&error),
         })?;
-        let bad = |reason: String| ProbeError::BadBtf {
-            path: BTF_PATH,
-            reason,
-        };
-        let btf = Btf::parse(&bytes, aya::Endianness::default()).map_err(|e| bad(e.to_string()))?;
-        let layout = btf_rs::Btf::from_bytes(&bytes).map_err(|e| bad(e.to_string()))?;
-        let layout = Layout::resolve(&layout)?;
         let names = uname().map_err(|e| ProbeError::Read {
             what: "uname",
             source: e.into(),

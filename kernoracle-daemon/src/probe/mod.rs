@@ -1,5 +1,6 @@
 //! The live kernel: load, attach, read. The only module that needs root.
 
+mod capabilities;
 mod decode;
 mod error;
 mod kernel;
@@ -9,6 +10,7 @@ mod ring;
 mod streams;
 mod tasks;
 
+pub use capabilities::{Check, capabilities};
 pub use error::ProbeError;
 
 use crate::trace::{event::Event, origin::Origin};
@@ -413,22 +415,4 @@ fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError> {
         Some(&cpu) => Err(ProbeError::NoCpu { cpu, last }),
         None => Ok(()),
     }
-}
-
-/// One thing that this kernel and user can or cannot do.
-#[derive(Clone, Debug)]
-pub struct Check {
-    pub name: String,
-    pub ok: bool,
-    /// Without it nothing can be traced.
-    pub required: bool,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it; empty if it is ok.
-    pub remedy: String,
-}
-
-/// All that the capture uses.
-pub fn capabilities() -> Vec<Check> {
-    Vec::new()
 }

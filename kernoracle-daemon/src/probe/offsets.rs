@@ -5,11 +5,28 @@
 
 use super::error::ProbeError;
 use crate::trace::origin::Scheduler;
-use btf_rs::{Btf, BtfType, Type};
+use btf_rs::{Backend, Btf, BtfType, Type};
 use kernoracle_common::ABSENT;
 
 /// Where the kernel shows its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// The running kernel's types.
+pub fn open() -> Result<Btf, ProbeError> {
+    // Mapped, it is ready at once; but the file can be mapped from 6.16 on only.
+    Btf::from_file_with_backend(BTF_PATH, Backend::Mmap)
+        .or_else(|_| Btf::from_file(BTF_PATH))
+        .map_err(|error| match error {
+            btf_rs::Error::IO(source) => ProbeError::NoBtf {
+                path: BTF_PATH,
+                source,
+            },
+            other => ProbeError::BadBtf {
+                path: BTF_PATH,
+                reason: other.to_string(),
+            },
+        })
+}
 
 /// A field that the programs read.
 #[derive(Clone, Copy, Debug)]
@@ -95,21 +112,30 @@ pub struct Layout {
 impl Layout {
     /// Resolves all fields and looks at the trace points' prototypes.
     pub fn resolve(btf: &Btf) -> Result<Self, ProbeError> {
+        // Looked up once: finding a name means a walk over a hundred thousand types.
+        let task = structure(btf, "task_struct");
+        let entity = structure(btf, "sched_entity");
+        let of = |field: &Field| {
+            if field.structure == "task_struct" {
+                &task
+            } else {
+                &entity
+            }
+        };
         let offsets = FIELDS
             .iter()
-            .map(|field| offset(btf, field))
+            .map(|field| offset(btf, of(field).as_ref(), field))
             .collect::<Result<_, _>>()?;
+        let bits = |name| Some(find(btf, entity.as_ref()?, name)?.bits);
         for name in TRACEPOINTS {
-            if prototype(btf, name).is_none() {
+            if !has_tracepoint(btf, name) {
                 return Err(ProbeError::NoTracepoint { name });
             }
         }
         Ok(Self {
             offsets,
             prev_state_arg: prev_state_arg(btf),
-            vlag_shared: find(btf, "sched_entity", "vprot").is_some_and(|vprot| {
-                find(btf, "sched_entity", "vlag").is_some_and(|vlag| vlag.bits == vprot.bits)
-            }),
+            vlag_shared: bits("vprot").is_some() && bits("vprot") == bits("vlag"),
         })
     }
 
@@ -147,11 +173,11 @@ struct Place {
     bitfield: bool,
 }
 
-fn offset(btf: &Btf, field: &Field) -> Result<u32, ProbeError> {
+fn offset(btf: &Btf, of: Option<&Type>, field: &Field) -> Result<u32, ProbeError> {
     let Field {
         global: _,
         name,
-        structure,
+        structure: _,
         paths,
         size,
         required,
@@ -159,7 +185,7 @@ fn offset(btf: &Btf, field: &Field) -> Result<u32, ProbeError> {
     // A bit field cannot be read as a byte: as good as absent.
     let place = paths
         .iter()
-        .find_map(|path| find(btf, structure, path))
+        .find_map(|path| find(btf, of?, path))
         .filter(|place| !place.bitfield && place.bits % 8 == 0);
     let Some(place) = place else {
         return if required {
@@ -179,10 +205,14 @@ fn offset(btf: &Btf, field: &Field) -> Result<u32, ProbeError> {
     Ok(place.bits / 8)
 }
 
+fn structure(btf: &Btf, name: &str) -> Option<Type> {
+    let types = btf.resolve_types_by_name(name).ok()?;
+    types.into_iter().find(|t| matches!(t, Type::Struct(_)))
+}
+
 /// Follows a dotted path from a structure.
-fn find(btf: &Btf, structure: &str, path: &str) -> Option<Place> {
-    let types = btf.resolve_types_by_name(structure).ok()?;
-    let mut current = types.into_iter().find(|t| matches!(t, Type::Struct(_)))?;
+fn find(btf: &Btf, structure: &Type, path: &str) -> Option<Place> {
+    let mut current = structure.clone();
     let mut bits = 0;
     let mut bitfield = false;
     for name in path.split('.') {
@@ -250,6 +280,10 @@ fn size_of(btf: &Btf, of: &Type) -> Option<usize> {
     }
 }
 
+pub fn has_tracepoint(btf: &Btf, name: &str) -> bool {
+    prototype(btf, name).is_some()
+}
+
 /// The parameters of a trace point's probe function: `typedef void (*btf_trace_NAME)(void *, …)`.
 fn prototype(btf: &Btf, tracepoint: &str) -> Option<Vec<Type>> {
     let types = btf
@@ -285,16 +319,18 @@ mod tests {
 
     #[test]
     fn running_kernel_resolves_when_it_has_btf() {
-        let Ok(btf) = Btf::from_file(BTF_PATH) else {
-            println!("skipped: no {BTF_PATH}");
-            return;
+        let btf = match open() {
+            Ok(btf) => btf,
+            Err(error) => return println!("skipped: {error}"),
         };
         let layout = Layout::resolve(&btf).unwrap();
         assert_eq!(layout.offsets.len(), FIELDS.len());
+        let task = structure(&btf, "task_struct").unwrap();
+        let entity = structure(&btf, "sched_entity").unwrap();
         // A task's entity begins with its load.
-        assert_eq!(find(&btf, "sched_entity", "load.weight").unwrap().bits, 0);
-        assert_eq!(find(&btf, "task_struct", "comm").unwrap().bytes, 16);
-        assert_eq!(find(&btf, "task_struct", "no_such_field"), None);
-        assert_eq!(find(&btf, "no_such_struct", "pid"), None);
+        assert_eq!(find(&btf, &entity, "load.weight").unwrap().bits, 0);
+        assert_eq!(find(&btf, &task, "comm").unwrap().bytes, 16);
+        assert_eq!(find(&btf, &task, "no_such_field"), None);
+        assert_eq!(structure(&btf, "no_such_struct"), None);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     text::percent,
 };
 use crate::oracle::outcome::{Decision, Sink, Unscored};
+use comfy_table::CellAlignment;
 use std::fmt::Write;
 
 documented! {
@@ -177,7 +178,7 @@ impl Evaluation {
         mean: &MacroMean,
     ) {
         let mut table = plain(&[
-            title,
+            "load",
             "predictor",
             "decisions",
             "top-1",
@@ -187,6 +188,9 @@ impl Evaluation {
             "top-5",
             "bits/switch",
         ]);
+        if let Some(predictor) = table.column_mut(1) {
+            predictor.set_cell_alignment(CellAlignment::Left);
+        }
         let loads = self
             .loads
             .iter()
@@ -211,7 +215,7 @@ impl Evaluation {
                 table.add_row(row);
             }
         }
-        _ = writeln!(out, "\n{}", trimmed(&table));
+        _ = writeln!(out, "\n{title}:\n{}\n", trimmed(&table));
         let mut table = plain(&[
             "run time",
             "runs",
@@ -236,7 +240,7 @@ impl Evaluation {
             or_dash(mean.running_median_relative_error, percent),
             or_dash(mean.pinball_us, |us| format!("{us:.1}")),
         ]);
-        _ = writeln!(out, "\n{}", trimmed(&table));
+        _ = writeln!(out, "{}", trimmed(&table));
     }
 }
 
