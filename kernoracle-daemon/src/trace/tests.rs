@@ -2,7 +2,8 @@
 
 use super::{
     TraceReader, TraceWriter,
-    block::{BlockHead, HEAD, Head},
+    block::{BlockHead, HEAD, Head, Section, sections},
+    codec::push_leb,
     event::{Body, Comm, Entity, Event, Fair, Snapshot, Switch, Task, Wake, WakeKind},
     loss::Lost,
     origin::Origin,
@@ -12,7 +13,11 @@ use super::{
     writer::WriteError,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 use tempfile::TempDir;
 
 fn origin() -> Origin {
@@ -46,6 +51,50 @@ fn ends(blocks: &[&[Event]]) -> Vec<usize> {
     (0..=blocks.len())
         .map(|n| file(&blocks[..n]).len() - HEAD)
         .collect()
+}
+
+/// The payload of a block.
+fn good_payload() -> Vec<u8> {
+    let whole = file(&[&web_server(200, 1)]);
+    let header = file(&[]).len() - HEAD;
+    whole[header + HEAD..whole.len() - HEAD].to_vec()
+}
+
+/// The streams of a payload, decompressed, with their numbers.
+fn streams(payload: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let raw = |Section {
+                   stream,
+                   raw_len,
+                   packed,
+               }| {
+        let raw = if packed.len() == raw_len {
+            packed.to_vec()
+        } else {
+            zstd::bulk::decompress(packed, raw_len).unwrap()
+        };
+        (stream.0, raw)
+    };
+    sections(payload)
+        .map(|section| raw(section.unwrap()))
+        .collect()
+}
+
+/// A file with a block of this payload, whose checksums are good, and no end mark.
+fn with_payload(payload: &[u8], events: u32) -> Vec<u8> {
+    let empty = file(&[]);
+    let checksum = crc32fast::hash(payload);
+    let head = BlockHead {
+        payload: payload.len() as u32,
+        events,
+        before: 0,
+        checksum,
+    };
+    [
+        &empty[..empty.len() - HEAD],
+        &Head::Block(head).encode(),
+        payload,
+    ]
+    .concat()
 }
 
 struct Read {
@@ -256,18 +305,34 @@ proptest! {
         events in 1..2_000_u32,
         flips in vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
     ) {
-        let empty = file(&[]);
-        let header = empty.len() - HEAD;
-        let whole = file(&[&web_server(200, 1)]);
-        let mut payload = whole[header + HEAD..whole.len() - HEAD].to_vec();
+        let mut payload = good_payload();
         for (at, value) in flips {
             *at.get_mut(&mut payload) = value;
         }
-        let checksum = crc32fast::hash(&payload);
-        let head = BlockHead { payload: payload.len() as u32, events, before: u64::MAX, checksum };
-        let bytes = [&empty[..header], &Head::Block(head).encode(), &payload].concat();
-        let back = read(&bytes).unwrap();
+        let back = read(&with_payload(&payload, events)).unwrap();
         prop_assert!(back.lost.is_some());
+    }
+
+    /// The same behind zstd, which forgives little too.
+    #[test]
+    fn hostile_streams_do_no_harm(
+        events in 1..2_000_u32,
+        flips in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut streams = streams(&good_payload());
+        for (stream, at, value) in flips {
+            *at.get_mut(&mut stream.get_mut(&mut streams).1) = value;
+        }
+        let mut payload = Vec::new();
+        for (id, raw) in streams {
+            payload.push(id);
+            push_leb(&mut payload, raw.len() as u64);
+            push_leb(&mut payload, raw.len() as u64);
+            payload.extend(raw);
+        }
+        let back = read(&with_payload(&payload, events)).unwrap();
+        prop_assert!(back.lost.is_some());
+        prop_assert!(back.events.len() <= events as usize);
     }
 }
 
@@ -375,7 +440,7 @@ fn what_is_no_trace_file_is_told_in_one_line() {
 
     let mut newer = good.clone();
     newer[8] = 7;
-    assert!(error(&newer).contains("format version 7, this program reads 1"));
+    assert!(error(&newer).contains("format version 7, this program reads 2"));
     let mut huge = good.clone();
     huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(error(&huge).contains("damaged header"));
@@ -432,6 +497,42 @@ fn a_full_disk_is_told_with_the_file() {
             .starts_with("/dev/full: No space left on device"),
         "{error}"
     );
+}
+
+#[test]
+fn an_error_in_the_middle_leaves_whole_blocks_and_ends_the_writing() {
+    let (mut output, dir) = (io::pipe().unwrap(), TempDir::new().unwrap());
+    let path = dir.path().join("reader-goes-away");
+    drop(output.0);
+    let closed = Box::new(output.1.try_clone().unwrap());
+    let error = TraceWriter::to_stream(closed, &path, &origin()).unwrap_err();
+    assert!(matches!(error, WriteError::Io { events: 0, .. }), "{error}");
+
+    output = io::pipe().unwrap();
+    let events = &web_server(40, 1)[..40];
+    let mut writer = TraceWriter::to_stream(Box::new(output.1), &path, &origin()).unwrap();
+    for event in &events[..20] {
+        writer.write(event).unwrap();
+    }
+    writer.flush_block().unwrap();
+    let mut received = vec![0; writer.bytes_written() as usize];
+    output.0.read_exact(&mut received).unwrap();
+    drop(output.0);
+    for event in &events[20..] {
+        writer.write(event).unwrap();
+    }
+    let error = writer.flush_block().unwrap_err();
+    assert!(
+        matches!(error, WriteError::Io { events: 20, .. }),
+        "{error}"
+    );
+    let error = writer.write(&events[0]).unwrap_err();
+    assert!(
+        matches!(error, WriteError::GivenUp { events: 20, .. }),
+        "{error}"
+    );
+    assert!(writer.finish().is_err());
+    assert_eq!(read(&received).unwrap().events, events[..20]);
 }
 
 #[test]

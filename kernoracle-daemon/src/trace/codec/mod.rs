@@ -9,6 +9,8 @@ mod number;
 mod state;
 mod stream;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use event::{Codec, next_seq};
