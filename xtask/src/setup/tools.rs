@@ -1,0 +1,78 @@
+//! Programs that building, testing and checking call.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{
+    apt::{Apt, Services},
+    say,
+};
+use crate::command;
+
+/// zstd is C.
+pub fn ensure_c_compiler(apt: &mut Apt) -> Result<()> {
+    if which::which("cc").is_err() {
+        apt.install(&["gcc", "libc6-dev"], Services::None, "C compiler")?;
+    }
+    Ok(())
+}
+
+/// A load, or the reference, that the live tests run: its command and its Debian package.
+const LOADS: [(&str, &str); 4] = [
+    ("perf", "linux-perf"),
+    ("nginx", "nginx-light"),
+    ("ab", "apache2-utils"),
+    ("hackbench", "rt-tests"),
+];
+
+pub fn ensure_loads(apt: &mut Apt) -> Result<()> {
+    let missing: Vec<&str> = LOADS
+        .iter()
+        .filter(|(program, _)| !there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() {
+        let services = if missing.contains(&"nginx-light") {
+            say(
+                "test tools",
+                "nginx is not started as a service; the tests run their own",
+            );
+            Services::KeepStopped("nginx")
+        } else {
+            Services::None
+        };
+        apt.install(&missing, services, "test tools")?;
+    }
+    let names: Vec<&str> = LOADS.iter().map(|(program, _)| *program).collect();
+    say("test tools", names.join(", "));
+    Ok(())
+}
+
+/// A person's PATH often leaves out where daemons are installed.
+fn there(program: &str) -> bool {
+    which::which(program).is_ok() || which::which_in(program, Some("/usr/sbin:/sbin"), "/").is_ok()
+}
+
+pub fn ensure_lints(apt: &mut Apt) -> Result<()> {
+    for (subcommand, component, package) in [
+        ("fmt", "rustfmt", "rustfmt-web"),
+        ("clippy", "clippy", "rust-web-clippy"),
+    ] {
+        // Asked rather than searched for: rustup's proxies are in PATH with or without the component.
+        if command::ask("cargo", &[subcommand, "--version"]).is_some() {
+            continue;
+        }
+        if which::which("rustup").is_ok() {
+            say(component, "missing: installing");
+            command::run_within(
+                Command::new("rustup").args(["component", "add", component]),
+                super::RUSTUP_LIMIT,
+            )?;
+        } else {
+            apt.install(&[package], Services::None, component)?;
+        }
+    }
+    say("lints", "rustfmt, clippy");
+    Ok(())
+}
