@@ -5,6 +5,7 @@ mod bits;
 mod entity;
 mod event;
 mod fair;
+mod kind;
 mod number;
 mod state;
 mod stream;
