@@ -78,8 +78,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     output.check()?;
     save.check()?;
     let stop = Stop::on_signals()?;
-    let config = options.config();
-    let mut capture = Capture::start(&config)?;
+    let mut capture = options.start()?;
     let learning = Learning::Background {
         cpu_share: learn_cpu,
     };
@@ -93,8 +92,6 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         &predictor,
         oracle.seed,
     ));
-    // Last: the threads of the learner and the writer must not inherit it.
-    options.favour_reader();
 
     let end_ns = options
         .duration
@@ -104,7 +101,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         oracle: &mut predictor,
         reporter: &mut reporter,
         arrivals: Arrivals::default(),
-        ring_bytes: config.ring_bytes as usize,
+        ring_bytes: options.ring_bytes(),
         overload: false,
     };
     let watched =
