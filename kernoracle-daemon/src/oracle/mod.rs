@@ -180,6 +180,14 @@ impl Oracle {
                 .is_some_and(|task| task.pid == switch.prev.pid)
         });
         if !consistent {
+            tracing::debug!(
+                ts_ns,
+                cpu,
+                pid = switch.prev.pid,
+                comm = %switch.prev.comm,
+                known = ?known.map(|sym| { let t = self.queues.task(sym); (t.pid, t.name, t.sym == sym) }),
+                "a switch from a task that was not known to run"
+            );
             self.state(cpu).cut(Unscored::Broken);
         }
         // The last wake-up's prediction, made from what is known before the switch.

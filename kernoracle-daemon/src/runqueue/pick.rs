@@ -107,11 +107,15 @@ impl Picker {
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
         let if_stays = current.and_then(|current| {
-            let advanced = self.advance(queues, current)?;
+            let advanced = self.advance(queues, current, Until::SliceEnd)?;
             self.levels(queues, cpu, Some((current, advanced)));
             self.descend(queues, cpu, Some((current, advanced)))
         });
+        // While it runs, the groups above it age, which counts when they are compared with others.
         self.stepped.clear();
+        if let Some(current) = current {
+            self.advance(queues, current, Until::Median);
+        }
         self.levels(queues, cpu, None);
         let fair = self.descend(queues, cpu, None);
         self.stand(queues, cpu, fair);
@@ -129,8 +133,8 @@ impl Picker {
         )
     }
 
-    /// The current task's entity once its slice is used up, and with it the groups above it.
-    fn advance(&mut self, queues: &RunQueues, current: Sym) -> Option<Entity> {
+    /// The current task's entity when it has run `until` then, and with it the groups above it.
+    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
         let fair = task.fair.as_ref()?;
@@ -138,18 +142,21 @@ impl Picker {
             return None;
         }
         let mut own = fair.own;
-        let until = own.deadline.unwrap_or(own.vruntime.wrapping_add(3_000_000));
-        // At least one tick's worth of progress is what a preemption at the tick means.
-        let delta = (until.wrapping_sub(own.vruntime) as i64).max(0) as u64;
+        let weight = own.weight.max(2);
+        let slice_end = own.deadline.unwrap_or(own.vruntime.wrapping_add(TICK_NS));
+        let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
+        let delta = match until {
+            Until::SliceEnd => left,
+            Until::Median => virtual_time(task.runs.median().unwrap_or(0), weight).min(left),
+        };
         own.vruntime = own.vruntime.wrapping_add(delta);
-        let weight = u64::from(own.weight.max(2));
         let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
         renew(&mut own);
         let mut queue = own.cfs_rq;
         while let Some(&group) = queues.group(queue) {
             let mut group = group;
-            let step = u128::from(exec) * u128::from(NICE_0) / u128::from(group.weight.max(2));
-            group.vruntime = group.vruntime.wrapping_add(step as u64);
+            let step = virtual_time(exec, group.weight.max(2));
+            group.vruntime = group.vruntime.wrapping_add(step);
             renew(&mut group);
             self.stepped.push((queue, group));
             if self.stepped.len() > MAX_LEVELS {
@@ -292,8 +299,24 @@ impl Picker {
 
 /// `NICE_0_LOAD` on 64 bit.
 const NICE_0: u32 = 1 << 20;
+/// What a task without a slice (before 6.6) gets at least: about a tick.
+const TICK_NS: u64 = 3_000_000;
 /// Deeper hierarchies than records carry are cut.
 const MAX_LEVELS: usize = 8;
+
+/// How long a step ahead the current task has run.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// Its slice is used up.
+    SliceEnd,
+    /// Its median run time is over, or its slice.
+    Median,
+}
+
+/// `calc_delta_fair`: run time in ns as an entity of this weight counts it.
+fn virtual_time(ns: u64, weight: u32) -> u64 {
+    (u128::from(ns) * u128::from(NICE_0) / u128::from(weight)) as u64
+}
 
 /// `update_deadline`: once the slice is used up, the next one's deadline is `vruntime + slice / weight`.
 fn renew(entity: &mut Entity) {
@@ -303,7 +326,7 @@ fn renew(entity: &mut Entity) {
     if (entity.vruntime.wrapping_sub(deadline) as i64) < 0 {
         return;
     }
-    let scaled = u64::from(slice) * u64::from(NICE_0) / u64::from(entity.weight.max(2));
+    let scaled = virtual_time(u64::from(slice), entity.weight.max(2));
     entity.deadline = Some(entity.vruntime.wrapping_add(scaled));
 }
 
