@@ -109,7 +109,6 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let watched = watched.and_then(|()| watch.rest());
     let arrivals = watch.arrivals;
 
-    predictor.stop_learning();
     let kernel = arrivals.beside(&capture);
     let finished = reporter.finish(Ending {
         ts_ns: monotonic_ns(),
@@ -117,6 +116,8 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         kernel: kernel.as_ref().ok().cloned(),
         trace_lost: None,
     });
+    // Behind the table: on a busy CPU the learner, of the lowest priority, may take long to end its step.
+    predictor.stop_learning();
     save.save(&predictor)?;
     watched?;
     kernel?;
