@@ -213,14 +213,11 @@ pub fn attach(ebpf: &mut Ebpf, hooks: &[Hook]) -> Result<(), ProbeError> {
             .into_iter()
             .map(|(hooked, program)| scope.spawn(move || attach_one(*hooked, program)))
             .collect();
-        attaching
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
+        attaching.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })
 }
 
