@@ -3,7 +3,9 @@
 use std::io;
 
 /// The writer falls behind under hundreds of runnable tasks, but must never hold up the reader.
-const WRITER_NICE: i32 = -10;
+const WRITER_NICE: i32 = -20;
+/// The reader, where it may not be of the real-time class.
+const READER_NICE: i32 = -20;
 
 /// What the reader's thread got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,27 +17,29 @@ pub enum Reader {
 }
 
 /// Lets the calling thread run before those of the fair class, so that the ring is drained in time on a
-/// CPU that hundreds of tasks share. With `rt_prio` 0: niceness -20. Threads started later do not inherit it.
+/// CPU that hundreds of tasks share. With `rt_prio` 0: niceness -20. Its threads and children do not
+/// inherit it.
 pub fn favour_reader(rt_prio: u32) -> io::Result<Reader> {
-    if rt_prio == 0 {
-        return nice(-20).map(|()| Reader::Nice(-20));
-    }
+    let policy = if rt_prio == 0 {
+        libc::SCHED_OTHER
+    } else {
+        libc::SCHED_FIFO
+    };
     let parameters = libc::sched_param {
         sched_priority: rt_prio as libc::c_int,
     };
     // SAFETY: pid 0 is the calling thread; the parameters outlive the call.
     let result = unsafe {
-        libc::sched_setscheduler(
-            0,
-            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
-            &raw const parameters,
-        )
+        libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const parameters)
     };
-    if result == 0 {
-        Ok(Reader::Fifo(rt_prio))
-    } else {
-        Err(io::Error::last_os_error())
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
+    if rt_prio == 0 {
+        nice(READER_NICE)?;
+        return Ok(Reader::Nice(READER_NICE));
+    }
+    Ok(Reader::Fifo(rt_prio))
 }
 
 /// Lets the calling thread, which writes the log, get the CPU now and then.

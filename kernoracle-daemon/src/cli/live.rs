@@ -44,7 +44,7 @@ pub struct CaptureOptions {
 }
 
 impl CaptureOptions {
-    pub fn config(&self) -> Config {
+    fn config(&self) -> Config {
         Config {
             ring_bytes: self.ring_size,
             cpus: self.cpu.clone().unwrap_or_default().0,
@@ -53,14 +53,23 @@ impl CaptureOptions {
         }
     }
 
-    /// Raises the calling thread; says so if that cannot be.
-    pub fn favour_reader(&self) {
-        match crate::priority::favour_reader(self.rt_prio) {
+    /// Starts the capture in a thread that runs before others: on a busy CPU the start itself would
+    /// take many seconds. Threads and commands started later do not inherit this.
+    pub fn start(&self) -> Result<Capture, ProbeError> {
+        let favoured = crate::priority::favour_reader(self.rt_prio);
+        let capture = Capture::start(&self.config())?;
+        match favoured {
             Ok(got) => tracing::debug!("reader thread: {got:?}"),
             Err(error) => tracing::warn!(
                 "the reader thread keeps its ordinary priority ({error}): events may be lost under many runnable tasks"
             ),
         }
+        Ok(capture)
+    }
+
+    /// Size of the ring.
+    pub fn ring_bytes(&self) -> usize {
+        self.ring_size as usize
     }
 }
 

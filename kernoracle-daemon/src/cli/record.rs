@@ -56,7 +56,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         command,
     } = args;
     check_directory(output)?;
-    let mut capture = Capture::start(&options.config())?;
+    let mut capture = options.start()?;
     let mut origin = capture.origin().clone();
     if !command.is_empty() {
         let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
@@ -77,7 +77,6 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 
     if command.is_empty() {
         let stop = Stop::on_signals()?;
-        options.favour_reader();
         let recorded = recording.until(|| Ok(stop.requested() || over()));
         recorded.and(recording.finish())?;
         return Ok(ExitCode::SUCCESS);
@@ -86,8 +85,6 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         // Nothing was recorded yet.
         _ = fs::remove_file(output);
     })?;
-    // Behind the start of the command, which must not inherit it.
-    options.favour_reader();
     let recorded = recording.until(|| Ok(child.poll()?.is_some() || over()));
     let recorded = recorded.and(recording.finish());
     let status = child.wait();

@@ -78,8 +78,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     output.check()?;
     save.check()?;
     let stop = Stop::on_signals()?;
-    let config = options.config();
-    let mut capture = Capture::start(&config)?;
+    let mut capture = options.start()?;
     let learning = Learning::Background {
         cpu_share: learn_cpu,
     };
@@ -93,8 +92,6 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         &predictor,
         oracle.seed,
     ));
-    // Last: the threads of the learner and the writer must not inherit it.
-    options.favour_reader();
 
     let end_ns = options
         .duration
@@ -104,7 +101,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         oracle: &mut predictor,
         reporter: &mut reporter,
         arrivals: Arrivals::default(),
-        ring_bytes: config.ring_bytes as usize,
+        ring_bytes: options.ring_bytes(),
         overload: false,
     };
     let watched =
@@ -112,7 +109,6 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let watched = watched.and_then(|()| watch.rest());
     let arrivals = watch.arrivals;
 
-    predictor.stop_learning();
     let kernel = arrivals.beside(&capture);
     let finished = reporter.finish(Ending {
         ts_ns: monotonic_ns(),
@@ -120,6 +116,8 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         kernel: kernel.as_ref().ok().cloned(),
         trace_lost: None,
     });
+    // Behind the table: on a busy CPU the learner, of the lowest priority, may take long to end its step.
+    predictor.stop_learning();
     save.save(&predictor)?;
     watched?;
     kernel?;

@@ -5,6 +5,7 @@ use super::learner::{Learner, LearnerProgress};
 use super::weights::Weights;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nix::time::ClockId;
+use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicU32, AtomicU64, Ordering},
@@ -90,9 +91,12 @@ impl Background {
     /// Ends the thread and waits for it: at most one step.
     pub fn stop(&mut self) {
         self.windows = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        // Among hundreds of runnable tasks a thread of the lowest priority would end its step in a minute.
+        inherit_priority(&thread);
+        if thread.join().is_err() {
             tracing::error!("the learning thread panicked");
         }
     }
@@ -148,6 +152,21 @@ fn thread_cpu_ns() -> u64 {
     nix::time::clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| {
         time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
     })
+}
+
+/// Gives a thread the caller's policy and priority.
+fn inherit_priority(thread: &JoinHandle<()>) {
+    let mut policy = 0;
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: both places outlive the calls; the thread has not been joined, so its handle is valid.
+    let result = unsafe {
+        libc::pthread_getschedparam(libc::pthread_self(), &raw mut policy, &raw mut parameters);
+        libc::pthread_setschedparam(thread.as_pthread_t(), policy, &raw const parameters)
+    };
+    if result != 0 {
+        let error = std::io::Error::from_raw_os_error(result);
+        tracing::debug!("the learning thread keeps its low priority: {error}");
+    }
 }
 
 /// `SCHED_IDLE`: runs when nothing else wants the CPU.

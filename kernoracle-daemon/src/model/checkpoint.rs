@@ -1,7 +1,12 @@
 //! Weights on disk: safetensors with a version, shapes checked on loading.
 
+use super::linear::Linear;
 use super::mixer::Mixer;
-use super::weights::{TENSORS, Weights, shape::FEATURES};
+use super::run_mixer::RunMixer;
+use super::weights::{
+    TENSORS, Weights,
+    shape::{FEATURES, QUANTILES, SITUATION},
+};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -11,6 +16,7 @@ use std::path::{Path, PathBuf};
 const VERSION: &str = "1";
 const FORMAT_KEY: &str = "kernoracle_model";
 const MIXER: &str = "mixer.weights";
+const RUN_MIXER: &str = "run_mixer.weights";
 /// Far above any model of ours; a larger file is something else.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -52,7 +58,7 @@ pub enum CheckpointError {
 }
 
 /// Reads a model.
-pub fn load(path: &Path) -> Result<(Weights, Mixer), CheckpointError> {
+pub fn load(path: &Path) -> Result<(Weights, Linear), CheckpointError> {
     let io = |source| CheckpointError::Io {
         path: path.to_owned(),
         source,
@@ -94,7 +100,12 @@ pub fn load(path: &Path) -> Result<(Weights, Mixer), CheckpointError> {
         .map(|(name, dims)| Ok((*name, tensor(path, &file, name, dims)?)))
         .collect();
     let rows = tensor(path, &file, MIXER, &[Mixer::ROWS, FEATURES])?;
-    Ok((Weights::from_tensors(tensors?), Mixer::from_rows(&rows)))
+    let run_rows = tensor(path, &file, RUN_MIXER, &[QUANTILES, SITUATION])?;
+    let linear = Linear {
+        candidates: Mixer::from_rows(&rows),
+        run: RunMixer::from_rows(&run_rows),
+    };
+    Ok((Weights::from_tensors(tensors?), linear))
 }
 
 fn tensor(
@@ -127,7 +138,7 @@ fn tensor(
 }
 
 /// Writes a model aside, syncs it and puts it in place.
-pub fn save(path: &Path, weights: &Weights, mixer: &Mixer) -> Result<(), CheckpointError> {
+pub fn save(path: &Path, weights: &Weights, linear: &Linear) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io {
         path: path.to_owned(),
         source,
@@ -149,7 +160,12 @@ pub fn save(path: &Path, weights: &Weights, mixer: &Mixer) -> Result<(), Checkpo
     owned.push((
         MIXER,
         vec![Mixer::ROWS, FEATURES],
-        bytes_of(&mixer.to_rows()),
+        bytes_of(&linear.candidates.to_rows()),
+    ));
+    owned.push((
+        RUN_MIXER,
+        vec![QUANTILES, SITUATION],
+        bytes_of(&linear.run.to_rows()),
     ));
     let views: Result<Vec<_>, _> = owned
         .iter()
@@ -184,10 +200,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
         let weights = Weights::untrained(7);
-        save(&path, &weights, &Mixer::default()).expect("saved");
-        let (loaded, mixer) = load(&path).expect("loaded");
+        save(&path, &weights, &Linear::default()).expect("saved");
+        let (loaded, linear) = load(&path).expect("loaded");
         assert_eq!(loaded, weights);
-        assert_eq!(mixer, Mixer::default());
+        assert_eq!(linear, Linear::default());
         assert_eq!(
             std::fs::read_dir(folder.path()).expect("readable").count(),
             1,
@@ -198,7 +214,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut Vec<u8>)) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
-        save(&path, &Weights::untrained(7), &Mixer::default()).expect("saved");
+        save(&path, &Weights::untrained(7), &Linear::default()).expect("saved");
         let mut bytes = std::fs::read(&path).expect("readable");
         change(&mut bytes);
         std::fs::write(&path, bytes).expect("writable");

@@ -64,6 +64,8 @@ pub struct Scores {
     pub p: Vec<f32>,
     /// `ln` of the run time's quantiles .1, .5, .9, in ns.
     pub run: [f32; QUANTILES],
+    /// The same before the distances of the outer ones were made positive.
+    pub run_raw: [f32; QUANTILES],
 }
 
 /// Scores a view's candidates and the current task's run time, given the LSTM's output `hidden` (`[HIDDEN]`).
@@ -100,6 +102,10 @@ pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mu
     }
     let mut out = [0.0_f32; QUANTILES];
     add_rows(&mut out, &units, &weights.run_out);
+    for (out, shift) in out.iter_mut().zip(&view.run_shift) {
+        *out += shift;
+    }
+    scores.run_raw = out;
     scores.run = quantiles(view.run_base, out);
 }
 

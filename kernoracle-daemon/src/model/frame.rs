@@ -42,6 +42,8 @@ pub struct View {
     pub target: Option<usize>,
     /// `ln` of the expected run time in ns, to which the run-time head adds.
     pub run_base: f32,
+    /// What the linear part of the run-time head adds, `[QUANTILES]`.
+    pub run_shift: [f32; QUANTILES],
     /// Choice of weights in the mixer.
     pub selector: usize,
 }

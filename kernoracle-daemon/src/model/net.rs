@@ -116,7 +116,7 @@ impl Net {
             .project("run.state", &state)?
             .broadcast_add(&self.tensors["run.bias"])?
             .relu()?;
-        let out = self.project("run.out", &units)?;
+        let out = (self.project("run.out", &units)? + &batch.run_shift)?;
         let middle = (&batch.run_base + out.narrow(1, 1, 1)?)?;
         let low = (&middle - softplus(&out.narrow(1, 0, 1)?)?)?;
         let high = (&middle + softplus(&out.narrow(1, 2, 1)?)?)?;
@@ -230,6 +230,8 @@ struct Batch {
     at_switch: Tensor,
     /// `[N, 1]`
     run_base: Tensor,
+    /// `[N, QUANTILES]`
+    run_shift: Tensor,
     run_time: Tensor,
     run_known: Tensor,
     run_sum: f64,
@@ -263,6 +265,7 @@ impl<'a> BatchBuilder<'a> {
         let mut linear = Vec::with_capacity(n * k);
         let (mut targets, mut weights, mut at_switch) = (Vec::new(), Vec::new(), Vec::new());
         let (mut run_base, mut run_time, mut run_known) = (Vec::new(), Vec::new(), Vec::new());
+        let mut run_shift = Vec::with_capacity(n * QUANTILES);
         for (row, view, weight, run) in &self.views {
             rows.push(*row);
             situation.extend_from_slice(&view.situation);
@@ -278,6 +281,7 @@ impl<'a> BatchBuilder<'a> {
             weights.push(*weight);
             at_switch.push(f32::from(u8::from(*weight >= 1.0)));
             run_base.push(view.run_base);
+            run_shift.extend_from_slice(&view.run_shift);
             run_time.push(run.unwrap_or(view.run_base));
             run_known.push(f32::from(u8::from(run.is_some())));
         }
@@ -296,6 +300,7 @@ impl<'a> BatchBuilder<'a> {
             weight_sum,
             at_switch: Tensor::from_vec(at_switch, n, device)?,
             run_base: Tensor::from_vec(run_base, (n, 1), device)?,
+            run_shift: Tensor::from_vec(run_shift, (n, QUANTILES), device)?,
             run_time: Tensor::from_vec(run_time, (n, 1), device)?,
             run_known: Tensor::from_vec(run_known, (n, 1), device)?,
             run_sum,
@@ -377,6 +382,13 @@ impl Reference {
         scores
             .run
             .copy_from_slice(&run.squeeze(0)?.to_vec1::<f32>()?);
+        // The inverse of softplus: ln(e^x - 1).
+        let inverse = |distance: f32| distance.exp_m1().max(1e-12).ln();
+        scores.run_raw = [
+            inverse(scores.run[1] - scores.run[0]),
+            scores.run[1] - view.run_base,
+            inverse(scores.run[2] - scores.run[1]),
+        ];
         Ok(())
     }
 }

@@ -12,10 +12,13 @@ pub fn ln(x: f32) -> f32 {
     exponent as f32 * std::f32::consts::LN_2 + 2.0 * atanh
 }
 
+/// Adding and taking away 1.5 * 2^23 rounds to the nearest integer without a call into libm.
+const ROUND: f32 = 12_582_912.0;
+
 /// `e^x`, relative error below 2e-6 between -87 and 88; saturates outside.
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
     // Cody and Waite: the reduced argument keeps its low bits.
     let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
     let p = 1.0

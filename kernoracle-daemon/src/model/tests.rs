@@ -203,3 +203,39 @@ fn the_mixer_learns_which_feature_tells() {
     }
     assert!(late_hits > 480, "{late_hits} of the last 500");
 }
+
+#[test]
+fn the_run_mixer_finds_the_quantiles() {
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let mut linear = RunMixer::default();
+    let mut below = [0_u32; 3];
+    let total = 4_000;
+    for step in 0..20_000 {
+        let mut view = View::default();
+        view.clear();
+        view.run_base = 10.0;
+        view.situation[features::situation::ONE] = 1.0;
+        let late = random.random_bool(0.5);
+        view.situation[features::situation::NONE_WAITS] = f32::from(u8::from(late));
+        // Uniform on [10, 12], or on [13, 15] if nothing waits: the quantiles are known.
+        let actual = random.random_range(10.0..12.0) + if late { 3.0 } else { 0.0 };
+        view.candidates.push(Candidate::other());
+        view.linear = vec![0.0];
+        linear.shift(&mut view);
+        let mut scores = Scores::default();
+        score(&Weights::untrained(1), &[0.0; HIDDEN], &view, &mut scores);
+        if step >= 20_000 - total {
+            for (below, predicted) in below.iter_mut().zip(&scores.run) {
+                *below += u32::from(actual < *predicted);
+            }
+        }
+        linear.learn(&view, &scores, actual);
+    }
+    for (below, level) in below.iter().zip(frame::QUANTILE_LEVELS) {
+        let share = *below as f32 / total as f32;
+        assert!(
+            (share - level).abs() < 0.04,
+            "{share} of the runs lie below the {level} quantile"
+        );
+    }
+}

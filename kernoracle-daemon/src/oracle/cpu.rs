@@ -73,6 +73,7 @@ impl CpuState {
         self.gatherer.cut();
         self.forget_window();
         self.predicted = false;
+        self.current = None;
         self.excuse = Some(excuse);
     }
 

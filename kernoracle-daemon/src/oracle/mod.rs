@@ -15,7 +15,7 @@ pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -35,7 +35,7 @@ pub struct Oracle {
     queues: RunQueues,
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
-    mixer: Mixer,
+    linear: Linear,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
@@ -48,9 +48,9 @@ pub struct Oracle {
 impl Oracle {
     /// An oracle for a machine like `origin`'s.
     pub fn new(config: Config, _origin: &Origin) -> Result<Self, ModelError> {
-        let (weights, mixer) = match &config.model {
+        let (weights, linear) = match &config.model {
             Some(path) => model::load(path)?,
-            None => (Weights::untrained(config.seed), Mixer::default()),
+            None => (Weights::untrained(config.seed), Linear::default()),
         };
         let teacher = Teacher::new(&config, &weights)?;
         let reference = match config.engine {
@@ -63,7 +63,7 @@ impl Oracle {
             queues: RunQueues::new(),
             cpus: Vec::new(),
             weights: Arc::new(weights),
-            mixer,
+            linear,
             reference,
             teacher,
             swaps: 0,
@@ -160,7 +160,7 @@ impl Oracle {
 
     /// Writes the weights (safetensors), aside and then renamed.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        Ok(model::save(path, &self.weights, &self.mixer)?)
+        Ok(model::save(path, &self.weights, &self.linear)?)
     }
 
     fn state(&mut self, cpu: u32) -> &mut CpuState {
@@ -259,7 +259,7 @@ impl Oracle {
         let mut hit = (false, 0.0);
         if state.predicted {
             let learn = self.config.learning != Learning::Off;
-            hit = settle_frame(state, &mut self.mixer, next, run.actual_ns, learn);
+            hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
             let living = self.queues.live();
             let names = |sym: Sym| {
                 let task = self.queues.task(sym);
@@ -333,7 +333,8 @@ impl Oracle {
         if !refined {
             state.picks = picks;
         }
-        self.mixer.score(refined, view);
+        self.linear.candidates.score(refined, view);
+        self.linear.run.shift(view);
         let pending = if refined {
             &mut state.refined
         } else {

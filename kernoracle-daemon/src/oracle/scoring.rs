@@ -3,13 +3,13 @@
 use super::cpu::{CpuState, Pending};
 use super::outcome::{Baseline, BaselineScored, Scored, TOP, TaskName};
 use crate::baseline::Ranking;
-use crate::model::{self, Mixer};
+use crate::model::{self, Linear};
 use crate::runqueue::Sym;
 
-/// Writes the answer into the last frame and lets the mixer learn it. Returns whether the at-switch prediction was right and what it gave.
+/// Writes the answer into the last frame and lets the linear parts learn it. Returns whether the at-switch prediction was right and what it gave.
 pub(super) fn settle_frame(
     state: &mut CpuState,
-    mixer: &mut Mixer,
+    linear: &mut Linear,
     next: Sym,
     actual_ns: Option<u64>,
     learn: bool,
@@ -24,7 +24,12 @@ pub(super) fn settle_frame(
     let p = &state.at_switch.scores.p;
     let hit = (best(p) == Some(target), p[target]);
     if learn {
-        mixer.learn(false, &frame.at_switch, p, target);
+        linear.candidates.learn(false, &frame.at_switch, p, target);
+        if let Some(actual) = frame.run_time {
+            linear
+                .run
+                .learn(&frame.at_switch, &state.at_switch.scores, actual);
+        }
     }
     if !refined_stands {
         frame.refined = None;
@@ -33,7 +38,9 @@ pub(super) fn settle_frame(
         let target = refined.index_of(next);
         refined.target = Some(target);
         if learn {
-            mixer.learn(true, refined, &state.refined.scores.p, target);
+            linear
+                .candidates
+                .learn(true, refined, &state.refined.scores.p, target);
         }
     }
     hit

@@ -265,3 +265,17 @@ fn the_candle_engine_decides_the_same() {
     let hits = |c: &Collected| c.decisions.iter().filter(|d| d.at_switch.hit()).count();
     assert!(hits(&plain).abs_diff(hits(&candle)) <= 2);
 }
+
+#[test]
+fn a_switch_behind_a_gap_is_a_gap_and_not_broken() {
+    let mut events = trace(8, 300);
+    // Everything of a stretch is lost, so that the next switch comes from a task that was not known to run.
+    let (from, to) = (200, 240);
+    let gap = Event {
+        body: Body::Gap { lost: 40 },
+        ..events[to].clone()
+    };
+    events.splice(from..to, [gap]);
+    let collected = run(&mut oracle(Learning::Off), &events);
+    assert_eq!(collected.unscored, [Unscored::First, Unscored::Gap]);
+}

@@ -60,7 +60,7 @@ pub fn capabilities() -> Vec<Check> {
         Check::new("lockdown", true, lockdown()),
         Check::new("memory limit", false, memory_limit()),
         Check::new("JIT", false, jit()),
-        Check::new("unprivileged BPF", false, unprivileged()),
+        Check::new("unprivileged BPF", false, Ok(unprivileged())),
         Check::new("tracefs", false, Ok("not needed".to_owned())),
     ];
     types(&mut checks);
@@ -157,11 +157,11 @@ fn jit() -> Found {
     }
 }
 
-fn unprivileged() -> Found {
+fn unprivileged() -> String {
     match fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled") {
-        Ok(value) if value.trim() == "0" => Ok("allowed; not needed".to_owned()),
-        Ok(_) => Ok("disabled; not needed".to_owned()),
-        Err(error) => Ok(format!("not told ({error}); not needed")),
+        Ok(value) if value.trim() == "0" => "allowed; not needed".to_owned(),
+        Ok(_) => "disabled; not needed".to_owned(),
+        Err(error) => format!("not told ({error}); not needed"),
     }
 }
 

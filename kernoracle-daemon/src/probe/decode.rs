@@ -10,6 +10,10 @@ use kernoracle_common::{
 use std::collections::HashMap;
 
 /// Which of the optional fields the kernel has.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one fact a field, none excludes another"
+)]
 #[derive(Clone, Copy, Debug)]
 pub struct Present {
     pub deadline: bool,

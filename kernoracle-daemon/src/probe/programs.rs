@@ -176,13 +176,16 @@ fn load_one(ebpf: &mut Ebpf, btf: &Btf, hooked: Hooked) -> Result<Hook, ProbeErr
         Ok(()) => return Ok(Hook::TpBtf),
         Err(error) => debug!(program = btf_name, %error, "tp_btf refused, trying raw_tp"),
     }
+    load_raw(ebpf, raw)?;
+    Ok(Hook::RawTp)
+}
+
+fn load_raw(ebpf: &mut Ebpf, raw: &'static str) -> Result<(), ProbeError> {
     let loaded = match program(ebpf, raw)? {
         Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     };
-    loaded
-        .map(|()| Hook::RawTp)
-        .map_err(|error| load_error(raw, error))
+    loaded.map_err(|error| load_error(raw, error))
 }
 
 fn load_error(program: &'static str, error: ProgramError) -> ProbeError {
@@ -213,14 +216,11 @@ pub fn attach(ebpf: &mut Ebpf, hooks: &[Hook]) -> Result<(), ProbeError> {
             .into_iter()
             .map(|(hooked, program)| scope.spawn(move || attach_one(*hooked, program)))
             .collect();
-        attaching
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
+        attaching.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })
 }
 
@@ -355,4 +355,29 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{capabilities, kernel::Kernel};
+
+    /// A kernel that takes `tp_btf` never loads the twins otherwise.
+    #[test]
+    fn raw_twins_load_and_attach_too() {
+        let missing = capabilities()
+            .into_iter()
+            .find(|check| check.required && !check.ok);
+        if let Some(check) = missing {
+            return println!("skipped: {}: {}", check.name, check.detail);
+        }
+        let kernel = Kernel::look().unwrap();
+        let mut ebpf = object(&kernel.layout, &kernel.btf, 64 * 1024, &[]).unwrap();
+        for hooked in HOOKED {
+            load_raw(&mut ebpf, hooked.raw).unwrap();
+        }
+        let hooks = [Hook::RawTp; HOOKED.len()];
+        attach(&mut ebpf, &hooks).unwrap();
+        assert!(describe(&hooks).starts_with("raw_tp sched_switch "));
+    }
 }

@@ -17,7 +17,8 @@ pub const BLOCK_MARKER: [u8; 8] = *b"\xb1KNO\x00blk";
 pub const END_MARKER: [u8; 8] = *b"\xb1KNO\x00end";
 /// Bytes of a block's head, and of the end mark.
 pub const HEAD: usize = 32;
-/// Events after which a block is written.
+/// Events after which a block is written. That blocks start from nothing costs 2 % at this size (nginx +
+/// ab, against four times as many), and 9 % at a quarter of it.
 pub const EVENTS: usize = 16 << 10;
 /// No block has more events,
 pub const MAX_EVENTS: u32 = 64 << 10;
@@ -25,8 +26,8 @@ pub const MAX_EVENTS: u32 = 64 << 10;
 pub const MAX_PAYLOAD: u32 = 64 << 20;
 /// and its streams together have no more.
 const MAX_STREAMS: usize = 64 << 20;
-/// Measured: higher levels gain a few per cent of the size and cost several times the CPU time, which
-/// the recorded load pays.
+/// nginx + ab: level 6 makes files 3 % smaller and level 9 4 %, for about twice the CPU time, which the
+/// recorded load pays.
 const LEVEL: i32 = 3;
 
 /// What a block's head says.

@@ -6,8 +6,8 @@ use std::{io, path::Path};
 /// A byte that is not text, two letters, then line ends in both styles and an end-of-file: transfers that
 /// mangle text mangle this too.
 pub const MAGIC: [u8; 8] = *b"\x89KNO\r\n\x1a\n";
-/// The format that this program writes and reads.
-pub const VERSION: u32 = 1;
+/// The format that this program writes and reads. Version 1 kept in the card whether a task has a vlag.
+pub const VERSION: u32 = 2;
 /// Magic, version, length of the origin.
 const FIXED: usize = 16;
 /// No origin is larger: a larger length is damage.

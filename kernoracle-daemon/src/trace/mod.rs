@@ -1,5 +1,7 @@
 //! Events, and the file that keeps them.
 
+#[cfg(test)]
+mod arbitrary;
 mod block;
 mod codec;
 pub mod event;

@@ -2,8 +2,10 @@
 
 use super::{
     TraceReader, TraceWriter,
-    block::{BlockHead, HEAD, Head},
-    event::{Body, Comm, Entity, Event, Fair, Snapshot, Switch, Task, Wake, WakeKind},
+    arbitrary::event,
+    block::{BlockHead, HEAD, Head, Section, sections},
+    codec::push_leb,
+    event::{Body, Event},
     loss::Lost,
     origin::Origin,
     reader::ReadError,
@@ -11,8 +13,12 @@ use super::{
     synthetic::web_server,
     writer::WriteError,
 };
-use proptest::{collection::vec, option, prelude::*, sample::select};
-use std::{fs, io, path::Path};
+use proptest::{collection::vec, prelude::*};
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 use tempfile::TempDir;
 
 fn origin() -> Origin {
@@ -48,6 +54,50 @@ fn ends(blocks: &[&[Event]]) -> Vec<usize> {
         .collect()
 }
 
+/// The payload of a block.
+fn good_payload() -> Vec<u8> {
+    let whole = file(&[&web_server(200, 1)]);
+    let header = file(&[]).len() - HEAD;
+    whole[header + HEAD..whole.len() - HEAD].to_vec()
+}
+
+/// The streams of a payload, decompressed, with their numbers.
+fn streams(payload: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let raw = |Section {
+                   stream,
+                   raw_len,
+                   packed,
+               }| {
+        let raw = if packed.len() == raw_len {
+            packed.to_vec()
+        } else {
+            zstd::bulk::decompress(packed, raw_len).unwrap()
+        };
+        (stream.0, raw)
+    };
+    sections(payload)
+        .map(|section| raw(section.unwrap()))
+        .collect()
+}
+
+/// A file with a block of this payload, whose checksums are good, and no end mark.
+fn with_payload(payload: &[u8], events: u32) -> Vec<u8> {
+    let empty = file(&[]);
+    let checksum = crc32fast::hash(payload);
+    let head = BlockHead {
+        payload: payload.len() as u32,
+        events,
+        before: 0,
+        checksum,
+    };
+    [
+        &empty[..empty.len() - HEAD],
+        &Head::Block(head).encode(),
+        payload,
+    ]
+    .concat()
+}
+
 struct Read {
     events: Vec<Event>,
     lost: Option<Lost>,
@@ -74,159 +124,6 @@ fn read(bytes: &[u8]) -> Result<Read, ReadError> {
         events,
         lost: reader.lost().cloned(),
     })
-}
-
-/// Numbers that go wrong where something is too narrow, and close ones, which the guesses work on.
-fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0..4_u64,
-        (0..100_u64).prop_map(|n| u64::MAX - n),
-        (0..10_u64).prop_map(|n| (1 << 40) + n * 2_800_000),
-        any::<u64>(),
-    ]
-}
-
-fn number32() -> impl Strategy<Value = u32> {
-    prop_oneof![
-        0..4_u32,
-        Just(1024 << 10),
-        Just(2_800_000),
-        Just(u32::MAX),
-        any::<u32>()
-    ]
-}
-
-fn comm() -> impl Strategy<Value = Comm> {
-    prop_oneof![
-        select(vec!["nginx", "ab", ""]).prop_map(Comm::new),
-        any::<[u8; 16]>().prop_map(Comm)
-    ]
-}
-
-fn entity() -> impl Strategy<Value = Entity> {
-    (
-        number(),
-        option::of(number()),
-        option::of(number32()),
-        number32(),
-        prop_oneof![0..3_u32, any::<u32>()],
-    )
-        .prop_map(|(vruntime, deadline, slice, weight, cfs_rq)| Entity {
-            vruntime,
-            deadline,
-            slice,
-            weight,
-            cfs_rq,
-        })
-}
-
-fn fair() -> impl Strategy<Value = Fair> {
-    let vlag = option::of(prop_oneof![
-        Just(0),
-        any::<i64>(),
-        number().prop_map(|n| n as i64)
-    ]);
-    (
-        entity(),
-        number(),
-        vlag,
-        option::of(any::<bool>()),
-        any::<u8>(),
-        vec(entity(), 0..=3),
-    )
-        .prop_map(|(own, sum_exec_ns, vlag, delayed, depth, parents)| Fair {
-            own,
-            sum_exec_ns,
-            vlag,
-            delayed,
-            depth,
-            parents: parents.into_iter().collect(),
-        })
-}
-
-fn task() -> impl Strategy<Value = Task> {
-    let ids = (prop_oneof![0..4_u32, any::<u32>()], 0..3_u32, comm());
-    (
-        ids,
-        select(vec![0_u8, 120, 255]),
-        0..2_u8,
-        any::<(bool, bool)>(),
-        option::weighted(0.8, fair()),
-    )
-        .prop_map(
-            |((pid, tgid, comm), prio, policy, (kthread, on_rq), fair)| Task {
-                pid,
-                tgid,
-                comm,
-                prio,
-                policy,
-                kthread,
-                on_rq,
-                fair,
-            },
-        )
-}
-
-fn body() -> impl Strategy<Value = Body> {
-    let switch = (task(), task(), number32(), any::<(bool, bool)>(), number()).prop_map(
-        |(prev, next, prev_state, (preempt, merged), hidden_ns)| {
-            Body::Switch(Switch {
-                prev,
-                next,
-                prev_state,
-                preempt,
-                merged,
-                hidden_ns,
-            })
-        },
-    );
-    let kind = select(vec![WakeKind::Waking, WakeKind::Wakeup, WakeKind::New]);
-    let wake =
-        (kind, number32(), number32(), task()).prop_map(|(kind, waker_pid, target_cpu, task)| {
-            Body::Wake(Wake {
-                kind,
-                waker_pid,
-                target_cpu,
-                task,
-            })
-        });
-    let snapshot = (task(), number32(), number32(), any::<bool>()).prop_map(
-        |(task, state, target_cpu, on_cpu)| {
-            Body::Snapshot(Snapshot {
-                task,
-                state,
-                target_cpu,
-                on_cpu,
-            })
-        },
-    );
-    let ids = || (number32(), number32(), number32());
-    prop_oneof![
-        4 => switch,
-        4 => wake,
-        1 => snapshot,
-        1 => ids().prop_map(|(pid, from_cpu, to_cpu)| Body::Migrate { pid, from_cpu, to_cpu }),
-        1 => (ids(), comm()).prop_map(|((pid, tgid, parent_pid), comm)| Body::Fork { pid, tgid, parent_pid, comm }),
-        1 => (ids(), comm()).prop_map(|((pid, tgid, old_pid), comm)| Body::Exec { pid, tgid, old_pid, comm }),
-        1 => (ids(), comm()).prop_map(|((pid, tgid, _), comm)| Body::Exit { pid, tgid, comm }),
-        1 => (ids(), comm()).prop_map(|((pid, tgid, _), comm)| Body::Rename { pid, tgid, comm }),
-        1 => number().prop_map(|lost| Body::Gap { lost }),
-    ]
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    (
-        number(),
-        number(),
-        prop_oneof![0..3_u32, any::<u32>()],
-        body(),
-    )
-        .prop_map(|(ts_ns, seq, cpu, body)| Event {
-            ts_ns,
-            seq,
-            cpu,
-            body,
-        })
 }
 
 proptest! {
@@ -256,18 +153,34 @@ proptest! {
         events in 1..2_000_u32,
         flips in vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
     ) {
-        let empty = file(&[]);
-        let header = empty.len() - HEAD;
-        let whole = file(&[&web_server(200, 1)]);
-        let mut payload = whole[header + HEAD..whole.len() - HEAD].to_vec();
+        let mut payload = good_payload();
         for (at, value) in flips {
             *at.get_mut(&mut payload) = value;
         }
-        let checksum = crc32fast::hash(&payload);
-        let head = BlockHead { payload: payload.len() as u32, events, before: u64::MAX, checksum };
-        let bytes = [&empty[..header], &Head::Block(head).encode(), &payload].concat();
-        let back = read(&bytes).unwrap();
+        let back = read(&with_payload(&payload, events)).unwrap();
         prop_assert!(back.lost.is_some());
+    }
+
+    /// The same behind zstd, which forgives little too.
+    #[test]
+    fn hostile_streams_do_no_harm(
+        events in 1..2_000_u32,
+        flips in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut streams = streams(&good_payload());
+        for (stream, at, value) in flips {
+            *at.get_mut(&mut stream.get_mut(&mut streams).1) = value;
+        }
+        let mut payload = Vec::new();
+        for (id, raw) in streams {
+            payload.push(id);
+            push_leb(&mut payload, raw.len() as u64);
+            push_leb(&mut payload, raw.len() as u64);
+            payload.extend(raw);
+        }
+        let back = read(&with_payload(&payload, events)).unwrap();
+        prop_assert!(back.lost.is_some());
+        prop_assert!(back.events.len() <= events as usize);
     }
 }
 
@@ -375,7 +288,7 @@ fn what_is_no_trace_file_is_told_in_one_line() {
 
     let mut newer = good.clone();
     newer[8] = 7;
-    assert!(error(&newer).contains("format version 7, this program reads 1"));
+    assert!(error(&newer).contains("format version 7, this program reads 2"));
     let mut huge = good.clone();
     huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(error(&huge).contains("damaged header"));
@@ -432,6 +345,42 @@ fn a_full_disk_is_told_with_the_file() {
             .starts_with("/dev/full: No space left on device"),
         "{error}"
     );
+}
+
+#[test]
+fn an_error_in_the_middle_leaves_whole_blocks_and_ends_the_writing() {
+    let (mut output, dir) = (io::pipe().unwrap(), TempDir::new().unwrap());
+    let path = dir.path().join("reader-goes-away");
+    drop(output.0);
+    let closed = Box::new(output.1.try_clone().unwrap());
+    let error = TraceWriter::to_stream(closed, &path, &origin()).unwrap_err();
+    assert!(matches!(error, WriteError::Io { events: 0, .. }), "{error}");
+
+    output = io::pipe().unwrap();
+    let events = &web_server(40, 1)[..40];
+    let mut writer = TraceWriter::to_stream(Box::new(output.1), &path, &origin()).unwrap();
+    for event in &events[..20] {
+        writer.write(event).unwrap();
+    }
+    writer.flush_block().unwrap();
+    let mut received = vec![0; writer.bytes_written() as usize];
+    output.0.read_exact(&mut received).unwrap();
+    drop(output.0);
+    for event in &events[20..] {
+        writer.write(event).unwrap();
+    }
+    let error = writer.flush_block().unwrap_err();
+    assert!(
+        matches!(error, WriteError::Io { events: 20, .. }),
+        "{error}"
+    );
+    let error = writer.write(&events[0]).unwrap_err();
+    assert!(
+        matches!(error, WriteError::GivenUp { events: 20, .. }),
+        "{error}"
+    );
+    assert!(writer.finish().is_err());
+    assert_eq!(read(&received).unwrap().events, events[..20]);
 }
 
 #[test]

@@ -88,9 +88,8 @@ impl TraceWriter {
     /// Creates the file and writes its header. A file of this name is emptied: a stream that has to
     /// survive `kill -9` cannot be written aside and renamed. `-` is the standard output.
     pub fn create(path: &Path, origin: &Origin) -> Result<Self, WriteError> {
-        let header = header::encode(origin).ok_or_else(|| WriteError::Origin {
-            path: path.to_path_buf(),
-        })?;
+        // Before the file is emptied, all else that can fail.
+        let (header, packer) = Self::prepare(path, origin)?;
         let create = |source| WriteError::Create {
             path: path.to_path_buf(),
             source,
@@ -100,12 +99,41 @@ impl TraceWriter {
         } else {
             Output::File(File::create(path).map_err(create)?)
         };
+        Self::new(output, path, header, packer)
+    }
+
+    #[cfg(test)]
+    pub(super) fn to_stream(
+        stream: Box<dyn Write + Send>,
+        path: &Path,
+        origin: &Origin,
+    ) -> Result<Self, WriteError> {
+        let (header, packer) = Self::prepare(path, origin)?;
+        Self::new(Output::Stream(stream), path, header, packer)
+    }
+
+    fn prepare(path: &Path, origin: &Origin) -> Result<(Vec<u8>, Packer), WriteError> {
+        let path = || path.to_path_buf();
+        let header = header::encode(origin).ok_or_else(|| WriteError::Origin { path: path() })?;
+        let packer = Packer::new().map_err(|source| WriteError::Create {
+            path: path(),
+            source,
+        })?;
+        Ok((header, packer))
+    }
+
+    fn new(
+        output: Output,
+        path: &Path,
+        header: Vec<u8>,
+        packer: Packer,
+    ) -> Result<Self, WriteError> {
         let mut writer = Self {
             output,
             path: path.to_path_buf(),
             codec: Codec::default(),
             columns: Columns::new(),
-            packer: Packer::new().map_err(create)?,
+            packer,
             event: Event {
                 ts_ns: 0,
                 seq: 0,

@@ -5,10 +5,13 @@ mod bits;
 mod entity;
 mod event;
 mod fair;
+mod kind;
 mod number;
 mod state;
 mod stream;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use event::{Codec, next_seq};

@@ -27,11 +27,10 @@ impl Layout {
     pub const KTHREAD: u16 = 1 << 0;
     pub const FAIR: u16 = 1 << 1;
     const PARENTS_SHIFT: u32 = 2;
-    pub const VLAG: u16 = 1 << 4;
-    pub const DELAYED: u16 = 1 << 5;
-    const DEADLINE_SHIFT: u32 = 6;
-    const SLICE_SHIFT: u32 = 10;
-    const ALL: u16 = (1 << 14) - 1;
+    pub const DELAYED: u16 = 1 << 4;
+    const DEADLINE_SHIFT: u32 = 5;
+    const SLICE_SHIFT: u32 = 9;
+    const ALL: u16 = (1 << 13) - 1;
 
     /// Of bits read from a file.
     pub fn checked(bits: u16) -> Option<Self> {
@@ -42,7 +41,6 @@ impl Layout {
         let mut bits = u16::from(task.kthread) * Self::KTHREAD;
         if let Some(fair) = &task.fair {
             bits |= Self::FAIR | (fair.parents.len() as u16) << Self::PARENTS_SHIFT;
-            bits |= u16::from(fair.vlag.is_some()) * Self::VLAG;
             bits |= u16::from(fair.delayed.is_some()) * Self::DELAYED;
             for (level, entity) in (0..).zip(std::iter::once(&fair.own).chain(&fair.parents)) {
                 bits |= u16::from(entity.deadline.is_some()) << (Self::DEADLINE_SHIFT + level);
@@ -175,7 +173,7 @@ impl KnownTask {
         };
         self.own = KnownEntity::of(own);
         self.sum_exec_ns = *sum_exec_ns;
-        self.vlag = vlag.unwrap_or(0);
+        self.vlag = vlag.unwrap_or(self.vlag);
         self.delayed = delayed.unwrap_or(false);
     }
 }

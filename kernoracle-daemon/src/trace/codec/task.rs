@@ -15,7 +15,7 @@ mod mask {
     pub const ON_RQ: u8 = 1 << 1;
     pub const DELAYED: u8 = 1 << 2;
     pub const SUM_EXEC: u8 = 1 << 3;
-    /// Two bits: a [`super::Vlag`].
+    /// Three bits: a [`super::Vlag`].
     pub const VLAG_SHIFT: u32 = 4;
 }
 
@@ -24,11 +24,13 @@ mod mask {
 enum Vlag {
     /// As it was.
     Same = 0,
-    /// The kernel keeps other things in the field while the entity runs; mostly its deadline.
+    /// What some kernels keep in the field while the entity runs.
     Deadline = 1,
     Zero = 2,
     /// Follows, from the deadline if the task is queued, else from zero.
     Explicit = 3,
+    /// The kernel keeps something else in the field while the entity runs, or has none.
+    Absent = 4,
 }
 
 /// Circumstances of a task in an event.
@@ -109,15 +111,7 @@ pub fn task<W: Wire>(
             fair.sum_exec_ns = guess;
         }
         entities(wire, state, at, &known, card.layout, fair)?;
-        vlag(
-            wire,
-            at.role,
-            (bits >> mask::VLAG_SHIFT) & 3,
-            &known,
-            card.layout,
-            task.on_rq,
-            fair,
-        )?;
+        vlag(wire, at.role, bits, &known, task.on_rq, fair)?;
     }
     state.tasks[slot].see(task.on_rq, task.fair.as_ref());
     Ok(())
@@ -173,7 +167,7 @@ fn mask_of(task: &Task, known: &KnownTask, at: At, on_rq: bool) -> u8 {
         bits |= u8::from(fair.sum_exec_ns != known.sum_exec_ns.wrapping_add(at.ran_ns))
             * mask::SUM_EXEC;
         let vlag = match fair.vlag {
-            None => Vlag::Same,
+            None => Vlag::Absent,
             Some(vlag) if vlag == known.vlag => Vlag::Same,
             Some(vlag) if Some(vlag as u64) == fair.own.deadline => Vlag::Deadline,
             Some(0) => Vlag::Zero,
@@ -187,24 +181,23 @@ fn mask_of(task: &Task, known: &KnownTask, at: At, on_rq: bool) -> u8 {
 fn vlag<W: Wire>(
     wire: &mut W,
     role: Role,
-    mode: u8,
+    bits: u8,
     known: &KnownTask,
-    layout: Layout,
     on_rq: bool,
     fair: &mut Fair,
 ) -> Result<(), Malformed> {
-    if !layout.has(Layout::VLAG) {
-        fair.vlag = None;
-        return Ok(());
-    }
     let deadline = fair.own.deadline.unwrap_or(0);
-    let mut vlag = fair.vlag.unwrap_or(0) as u64;
-    match mode {
-        m if m == Vlag::Same as u8 => vlag = known.vlag as u64,
-        m if m == Vlag::Deadline as u8 => vlag = deadline,
-        m if m == Vlag::Zero as u8 => vlag = 0,
-        _ => wire.delta(role.vlag(), &mut vlag, if on_rq { deadline } else { 0 })?,
-    }
-    fair.vlag = Some(vlag as i64);
+    fair.vlag = match (bits >> mask::VLAG_SHIFT) & 7 {
+        m if m == Vlag::Same as u8 => Some(known.vlag),
+        m if m == Vlag::Deadline as u8 => Some(deadline as i64),
+        m if m == Vlag::Zero as u8 => Some(0),
+        m if m == Vlag::Absent as u8 => None,
+        m if m == Vlag::Explicit as u8 => {
+            let mut vlag = fair.vlag.unwrap_or(0) as u64;
+            wire.delta(role.vlag(), &mut vlag, if on_rq { deadline } else { 0 })?;
+            Some(vlag as i64)
+        }
+        _ => return Err(Malformed::Range(role.mask().0)),
+    };
     Ok(())
 }
