@@ -1,5 +1,14 @@
 //! What the tests share.
 
+pub mod daemon;
+pub mod figures;
+pub mod limit;
+pub mod live;
+pub mod load;
+pub mod perf;
+pub mod sequence;
+pub mod trace;
+
 use assert_cmd::Command;
 use predicates::Predicate;
 use std::path::PathBuf;
