@@ -54,6 +54,14 @@ impl Load {
         Self::start(cpu, &["hackbench", "-p", "-g", "8", "-l", "100000000"])
     }
 
+    /// Two senders and two receivers: switches without end, and yet the test gets its turn.
+    pub fn small(cpu: u32) -> Self {
+        Self::start(
+            cpu,
+            &["hackbench", "-p", "-g", "1", "-f", "2", "-l", "100000000"],
+        )
+    }
+
     /// Two groups of twenty senders and twenty receivers over sockets.
     pub fn messaging(cpu: u32) -> Self {
         Self::start(

@@ -2,7 +2,7 @@
 
 use kernoracle_tests::{
     daemon::Daemon,
-    live_or_skip,
+    live, live_or_skip,
     load::Load,
     perf::{Perf, Sample, Seen},
     sequence::{self, Switch, Who},
@@ -76,8 +76,7 @@ fn record(recorder_cpu: u32, options: &[&str]) -> Both {
 
 /// perf's, and the recorder's in the test that keeps both apart. The only one, if there is no other.
 fn other_cpu() -> u32 {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::from(cpus > 1)
+    u32::from(live::cpus() > 1)
 }
 
 fn from_or_to(switches: &[Switch], own: &HashSet<u32>) -> usize {
@@ -90,7 +89,7 @@ fn from_or_to(switches: &[Switch], own: &HashSet<u32>) -> usize {
 
 #[test]
 fn perf_sees_the_same_switches_with_the_recorder_on_another_cpu() {
-    let _alone = live_or_skip!("perf");
+    let _alone = live_or_skip!(two cpus; "perf");
     let Both {
         ours,
         reference,
