@@ -62,7 +62,7 @@ impl Load {
         )
     }
 
-    /// Two groups of twenty senders and twenty receivers over sockets.
+    /// Twenty senders and twenty receivers over sockets.
     pub fn messaging(cpu: u32) -> Self {
         Self::start(
             cpu,
@@ -72,7 +72,7 @@ impl Load {
                 "sched",
                 "messaging",
                 "-g",
-                "2",
+                "1",
                 "-l",
                 "100000000",
             ],
@@ -161,12 +161,13 @@ http {{
             ],
         );
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if nginx.child.try_wait().is_ok_and(|ended| ended.is_some()) {
-                panic!(
-                    "nginx ended: {}",
-                    fs::read_to_string(&log).unwrap_or_default()
-                );
-            }
+            let ended = nginx.child.try_wait().expect("a child can be asked");
+            assert_eq!(
+                ended,
+                None,
+                "nginx: {}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
             thread::sleep(Duration::from_millis(20));
         }
         let ab = Load::start(

@@ -64,7 +64,7 @@ fn an_ordinary_user_is_refused() {
 
     let private = directory.path().join("private.kot");
     fs::write(&private, "").unwrap();
-    fs::set_permissions(&private, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o000)).unwrap();
     for command in ["replay", "eval"] {
         let mut command_line = std::process::Command::new(&program);
         command_line.arg(command).arg(&private);

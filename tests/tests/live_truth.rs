@@ -26,15 +26,16 @@ fn record(recorder_cpu: u32, options: &[&str]) -> Both {
     let file = directory.path().join("a.kot");
     let name = file.display().to_string();
     let mut load = Load::messaging(CPU);
-    let perf = Perf::start(CPU, other_cpu());
+    let mut perf = Perf::start(CPU, other_cpu());
     let mut arguments = vec!["record", "-o", &name, "--cpu", "0", "--duration", "3s"];
     arguments.extend(options);
     let daemon = Daemon::start(Some(recorder_cpu), &arguments);
     let pid = daemon.pid();
     let ended = daemon.end();
     load.assert_running();
-    let Seen { switches, lost } = perf.finish();
+    perf.stop();
     drop(load);
+    let Seen { switches, lost } = perf.seen();
 
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     print!("{}", ended.stderr);
