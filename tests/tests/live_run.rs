@@ -64,7 +64,13 @@ fn text_has_predictions_a_summary_and_a_table() {
     drop(load);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for said in ["untrained", "hackbench/", "back-off-8", "lost", "seen"] {
+    let prediction = |line: &str| {
+        line.contains("  cpu0  ")
+            && line.contains("hackbench/")
+            && (line.contains("  HIT") || line.contains("  miss"))
+    };
+    assert!(text.lines().any(prediction), "no prediction in: {text}");
+    for said in ["untrained", "sw/s", "back-off-8", "busiest tasks", "seen"] {
         assert!(text.contains(said), "no {said} in: {text}");
     }
     assert!(!text.contains('\x1b'), "no colour in a pipe");

@@ -13,6 +13,8 @@ use nix::sys::signal::Signal;
 use std::{os::unix::process::ExitStatusExt, thread, time::Duration};
 
 const STOPPED: Duration = Duration::from_secs(10);
+/// Full within that time also on a slow machine, which the default is not.
+const RING: &str = "1M";
 
 #[test]
 fn run_counts_what_it_loses_while_stopped_and_recovers() {
@@ -23,7 +25,7 @@ fn run_counts_what_it_loses_while_stopped_and_recovers() {
         &[
             "run",
             "--ring-size",
-            "1M",
+            RING,
             "--duration",
             "60s",
             "--log-format",
@@ -87,6 +89,8 @@ fn record_marks_what_it_loses_while_stopped() {
             "record",
             "-o",
             &file.display().to_string(),
+            "--ring-size",
+            RING,
             "--duration",
             "60s",
         ],
