@@ -61,8 +61,13 @@ pub mod task_flags {
 pub struct Header {
     /// `CLOCK_MONOTONIC`, ns.
     pub ts_ns: u64,
-    /// Counts every record of this CPU, the dropped ones too: a jump is a loss.
-    pub seq: u64,
+    /// Records of this CPU that had found the ring full when this one was written, since the start.
+    ///
+    /// Not a sequence number: an interrupt between taking a number and reserving space would put its
+    /// own record first and make the numbers jump without a loss. This sum only grows, whatever the
+    /// order in which nested programs read it: the reader takes a rise over the greatest value so far
+    /// as a loss, so nothing is taken for a gap that is none, and no loss is counted twice.
+    pub lost: u64,
     /// The CPU that produced the record.
     pub cpu: u32,
     /// A [`Kind`].
@@ -181,9 +186,9 @@ pub struct Life {
 
 /// Counters that each CPU keeps, whether or not its records reached the ring.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Records produced: the next record's sequence number.
+    /// Records produced: those in the ring and those dropped.
     pub produced: u64,
     /// Records that found the ring full.
     pub dropped: u64,
@@ -193,5 +198,48 @@ pub struct Counters {
     pub dropped_switches: u64,
     /// Switches from or to the daemon that were left out.
     pub own: u64,
-    pub reserved: u64,
+    /// Records that could not be: of a CPU beyond [`MAX_CPUS`], or with a hierarchy that has no end.
+    pub impossible: u64,
 }
+
+/// What each CPU keeps between records.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PerCpu {
+    pub counters: Counters,
+    /// The reader was last woken at this many eighths of the ring.
+    pub wake_level: u64,
+    /// ns that the daemon held the CPU since the last record of a switch.
+    pub hidden_ns: u64,
+    /// When the daemon came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
+    pub own_since_ns: u64,
+}
+
+/// The task that the daemon displaced on a CPU, until the daemon leaves it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Displaced {
+    /// Not zero if the rest is valid.
+    pub present: u64,
+    /// See [`Switch::prev_state`].
+    pub prev_state: u64,
+    /// [`flags::DEEP`] and [`flags::PREEMPT`] of the switch to the daemon.
+    pub flags: u64,
+    pub task: Task<DEEP>,
+}
+
+/// What user space tells the programs while they run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Control {
+    /// Nothing is recorded while this is zero.
+    pub recording: u32,
+    /// The daemon's thread group in the initial pid name space; 0 keeps the daemon's own switches.
+    pub own_tgid: u32,
+    /// Not zero: the task iterator only writes its caller's thread group to `own_tgid`.
+    pub identify: u32,
+    pub reserved: u32,
+}
+
+/// An offset global of a field that the kernel lacks.
+pub const ABSENT: u32 = u32::MAX;

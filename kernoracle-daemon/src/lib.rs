@@ -2,7 +2,12 @@
 //!
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
 
+pub mod baseline;
+pub mod cli;
+pub mod model;
 pub mod oracle;
+mod priority;
 pub mod probe;
 pub mod report;
+pub mod runqueue;
 pub mod trace;

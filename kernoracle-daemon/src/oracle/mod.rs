@@ -1,101 +1,428 @@
-//! The loop: event in, score, update, predict, prediction out.
+//! The loop: event in, score, learn, update, predict, prediction out.
+//!
+//! Prequential by construction: a switch is scored with the predictions that stand when it arrives, and only then do counts,
+//! mixer, run queues and LSTM see it.
 
+mod clock;
+mod config;
+mod cpu;
+mod input;
 pub mod outcome;
+mod scoring;
+mod teacher;
 
-use crate::trace::{event::Event, origin::Origin};
-use outcome::Sink;
-use std::path::{Path, PathBuf};
+pub use crate::model::LearnerProgress;
+pub use config::{Config, Engine, Learning, ModelError};
 
-/// How the model learns while it predicts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Learning {
-    /// The weights stay as they are.
-    Off,
-    /// A training step after every so many decisions, in the caller's thread: reproducible.
-    Inline { every: u32 },
-    /// A thread of the lowest priority, held to this share of one CPU (0 to 1).
-    Background { cpu_share: f64 },
-}
-
-/// What computes the forward step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
-    /// Plain arrays; the same numbers, several times faster.
-    #[default]
-    Plain,
-    /// candle's own LSTM, the reference.
-    Candle,
-}
-
-/// Set-up of an oracle.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Switches in the rolling window of each CPU.
-    pub window: usize,
-    pub seed: u64,
-    pub learning: Learning,
-    pub engine: Engine,
-    /// Start from these weights instead of untrained ones.
-    pub model: Option<PathBuf>,
-    /// Predictions carry lead and inference time.
-    pub live: bool,
-}
-
-/// A model file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    #[error("{path}: {what}")]
-    Unusable { path: PathBuf, what: String },
-}
-
-/// How far the learner has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LearnerProgress {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Times that new weights were swapped in.
-    pub swaps: u64,
-    /// Mean loss of the last step, bits per switch.
-    pub loss_bits: f32,
-    /// CPU time used for learning, ns.
-    pub cpu_ns: u64,
-}
+use crate::baseline::Backoff;
+use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
+use crate::runqueue::{RunQueues, Sym};
+use crate::trace::event::{Body, Event, Switch};
+use crate::trace::origin::Origin;
+use clock::monotonic_ns;
+use cpu::CpuState;
+use input::Before;
+use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
+use scoring::{baselines, scored, settle_frame};
+use std::path::Path;
+use std::sync::Arc;
+use teacher::Teacher;
 
 /// Predicts every switch of every CPU of one machine, from its events alone.
 #[derive(Debug)]
 pub struct Oracle {
-    _config: Config,
+    config: Config,
+    queues: RunQueues,
+    cpus: Vec<Option<Box<CpuState>>>,
+    weights: Arc<Weights>,
+    linear: Linear,
+    reference: Option<Reference>,
+    teacher: Teacher,
+    swaps: u64,
+    overload: bool,
+    number: u64,
+    trained: bool,
+    refine_list: Vec<u32>,
 }
 
 impl Oracle {
     /// An oracle for a machine like `origin`'s.
     pub fn new(config: Config, _origin: &Origin) -> Result<Self, ModelError> {
-        Ok(Self { _config: config })
+        let (weights, linear) = match &config.model {
+            Some(path) => model::load(path)?,
+            None => (Weights::untrained(config.seed), Linear::default()),
+        };
+        let teacher = Teacher::new(&config, &weights)?;
+        let reference = match config.engine {
+            Engine::Plain => None,
+            Engine::Candle => Some(Reference::new(&weights)?),
+        };
+        Ok(Self {
+            trained: config.model.is_some(),
+            config,
+            queues: RunQueues::new(),
+            cpus: Vec::new(),
+            weights: Arc::new(weights),
+            linear,
+            reference,
+            teacher,
+            swaps: 0,
+            overload: false,
+            number: 0,
+            refine_list: Vec::new(),
+        })
     }
 
     /// Takes the next event: scores the prediction that it decides, then learns it, then predicts.
-    pub fn event(&mut self, _event: &Event, _sink: &mut dyn Sink) {}
+    pub fn event(&mut self, event: &Event, sink: &mut dyn Sink) {
+        match &event.body {
+            Body::Switch(switch) => self.switch(event.ts_ns, event.cpu, switch, sink),
+            Body::Gap { lost } => {
+                sink.gap(event.ts_ns, event.cpu, *lost);
+                self.queues.apply(event);
+                self.state(event.cpu).cut(Unscored::Gap);
+                if let Some(reference) = &mut self.reference {
+                    reference.reset(event.cpu as usize);
+                }
+            }
+            _ => {
+                if let Some(cpu) = self.queues.apply(event)
+                    && let Some(Some(state)) = self.cpus.get_mut(cpu as usize)
+                    && state.predicted
+                {
+                    state.last_ts_ns = event.ts_ns;
+                    if !state.refine_due {
+                        state.refine_due = true;
+                        self.refine_list.push(cpu);
+                    }
+                }
+            }
+        }
+    }
 
     /// The batch of events is over: makes the predictions that are due, so that they lead.
-    pub fn settle(&mut self) {}
+    pub fn settle(&mut self) {
+        for cpu in std::mem::take(&mut self.refine_list) {
+            self.refine(cpu);
+        }
+        self.take_weights();
+    }
 
     /// While the reader is behind, state is kept and nothing is predicted.
-    pub fn set_overload(&mut self, _overload: bool) {}
+    pub fn set_overload(&mut self, overload: bool) {
+        self.overload = overload;
+    }
 
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
-        String::new()
+        let origin = match (&self.config.model, self.trained) {
+            (Some(path), true) => format!("from {}", path.display()),
+            _ => "untrained".to_owned(),
+        };
+        let learning = match self.config.learning {
+            Learning::Off => "does not learn".to_owned(),
+            Learning::Inline { every } => format!("learns a step every {every} decisions"),
+            Learning::Background { cpu_share } => {
+                format!("learns with {:.1} % of a CPU", cpu_share * 100.0)
+            }
+        };
+        let engine = match self.config.engine {
+            Engine::Plain => "plain",
+            Engine::Candle => "candle",
+        };
+        format!(
+            "LSTM {}, {} parameters + {} linear, {origin}, {learning}, window {}, engine {engine}",
+            model::shape::HIDDEN,
+            self.weights.parameters(),
+            Mixer::ROWS * model::shape::FEATURES,
+            self.config.window,
+        )
     }
 
+    /// The run started without trained weights.
+    pub fn untrained(&self) -> bool {
+        !self.trained
+    }
+
+    /// How far the learner has come.
     pub fn learner(&self) -> LearnerProgress {
-        LearnerProgress::default()
+        LearnerProgress {
+            swaps: self.swaps,
+            ..self.teacher.progress()
+        }
     }
 
-    /// Ends learning and waits for it.
-    pub fn stop_learning(&mut self) {}
+    /// Ends learning, waits for it, and takes its last weights.
+    pub fn stop_learning(&mut self) {
+        self.teacher.stop();
+        self.take_weights();
+    }
 
     /// Writes the weights (safetensors), aside and then renamed.
-    pub fn save(&self, _path: &Path) -> Result<(), ModelError> {
-        Ok(())
+    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
+        Ok(model::save(path, &self.weights, &self.linear)?)
+    }
+
+    fn state(&mut self, cpu: u32) -> &mut CpuState {
+        if self.cpus.len() <= cpu as usize {
+            self.cpus.resize_with(cpu as usize + 1, || None);
+        }
+        let window = self.config.window;
+        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window)))
+    }
+
+    fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch, sink: &mut dyn Sink) {
+        self.number += 1;
+        let known = self.state(cpu).current;
+        let consistent = known.is_none_or(|current| {
+            self.queues
+                .get(current)
+                .is_some_and(|task| task.pid == switch.prev.pid)
+        });
+        if !consistent {
+            tracing::debug!(
+                ts_ns,
+                cpu,
+                pid = switch.prev.pid,
+                comm = %switch.prev.comm,
+                known = ?known.map(|sym| { let t = self.queues.task(sym); (t.pid, t.name, t.sym == sym) }),
+                "a switch from a task that was not known to run"
+            );
+            self.state(cpu).cut(Unscored::Broken);
+        }
+        // The last wake-up's prediction, made from what is known before the switch.
+        self.refine(cpu);
+
+        let before = Before::new(&self.queues, cpu, ts_ns, switch);
+        let run = Run {
+            median_ns: known
+                .and_then(|current| self.queues.get(current))
+                .and_then(|task| task.runs.median()),
+            actual_ns: self
+                .queues
+                .cpu(cpu)
+                .current_since_ns
+                .map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns)),
+        };
+        let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
+        let hit = self.decide(ts_ns, cpu, switch, next, run, sink);
+        self.teach(cpu);
+
+        let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
+        state.contexts.push(next);
+        state.gatherer.ran(next);
+        state.last_ts_ns = ts_ns;
+        if self.overload {
+            state.forget_window();
+            if let Some(reference) = &mut self.reference {
+                reference.reset(cpu as usize);
+            }
+            return;
+        }
+        let started = self.config.live.then(monotonic_ns);
+        let frame = state.window.advance();
+        frame.input = before.input(
+            &self.queues,
+            switch,
+            (prev, next),
+            run.actual_ns,
+            hit,
+            &state.picks,
+        );
+        if let Some(reference) = &mut self.reference {
+            reference
+                .step(cpu as usize, &frame.input)
+                .expect("shapes are fixed");
+        } else {
+            state.lstm.step(&self.weights, &frame.input);
+        }
+        state.counted = Counted::new(state.contexts.matches(), &self.queues, Some(next));
+        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
+        let matches = &state.counted.matches;
+        state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
+        state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        self.predict(cpu, false, started);
+    }
+
+    /// Scores what was predicted for this switch and learns it. Returns whether the at-switch prediction was right and the
+    /// probability that it gave.
+    fn decide(
+        &mut self,
+        ts_ns: u64,
+        cpu: u32,
+        switch: &Switch,
+        next: Sym,
+        run: Run,
+        sink: &mut dyn Sink,
+    ) -> (bool, f32) {
+        let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
+        let mut hit = (false, 0.0);
+        if state.predicted {
+            let learn = self.config.learning != Learning::Off;
+            hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
+            let living = self.queues.live();
+            let names = |sym: Sym| {
+                let task = self.queues.task(sym);
+                TaskName {
+                    pid: task.pid,
+                    comm: task.name,
+                }
+            };
+            let refined = state.refined_stands;
+            let decision = Decision {
+                number: self.number,
+                ts_ns,
+                cpu,
+                ran: TaskName {
+                    pid: switch.prev.pid,
+                    comm: switch.prev.comm,
+                },
+                actual: TaskName {
+                    pid: switch.next.pid,
+                    comm: switch.next.comm,
+                },
+                at_switch: scored(state, false, ts_ns, next, living, &names),
+                refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                baselines: baselines(state, next, self.queues.idle(cpu), &names),
+                run_time: run.actual_ns.map(|actual_ns| RunTime {
+                    actual_ns,
+                    predicted_ns: state
+                        .at_switch
+                        .scores
+                        .run
+                        .map(|ln| ln.exp().min(1e18) as u64),
+                    median_ns: run.median_ns,
+                }),
+            };
+            sink.decision(&decision);
+            state.since_offer += 1;
+        } else {
+            sink.unscored(ts_ns, cpu, state.excuse.unwrap_or(Unscored::Overload));
+        }
+        state.excuse = None;
+        state.predicted = false;
+        state.refined_stands = false;
+        state.refine_due = false;
+        state.current = Some(next);
+        hit
+    }
+
+    /// Predicts what follows the current task of `cpu`, from everything up to the last event.
+    fn predict(&mut self, cpu: u32, refined: bool, started: Option<u64>) {
+        let state = self.cpus[cpu as usize]
+            .as_deref_mut()
+            .expect("made before it is predicted for");
+        let Some(current) = state.current else { return };
+        let Some(frame) = state.window.last() else {
+            return;
+        };
+        let view = if refined {
+            frame.refined.get_or_insert_default()
+        } else {
+            &mut frame.at_switch
+        };
+        let moment = Moment {
+            cpu,
+            current,
+            now_ns: state.last_ts_ns,
+            refined,
+        };
+        let picks = state
+            .gatherer
+            .gather(&self.queues, &state.counted, moment, view);
+        if !refined {
+            state.picks = picks;
+        }
+        self.linear.candidates.score(refined, view);
+        self.linear.run.shift(view);
+        let pending = if refined {
+            &mut state.refined
+        } else {
+            &mut state.at_switch
+        };
+        if let Some(reference) = &self.reference {
+            reference
+                .score(cpu as usize, view, &mut pending.scores)
+                .expect("shapes are fixed");
+        } else {
+            model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
+        }
+        pending.ready_ns = self.config.live.then(monotonic_ns);
+        pending.inference_ns = pending
+            .ready_ns
+            .zip(started)
+            .map(|(ready, started)| ready.saturating_sub(started));
+        if refined {
+            state.refined_stands = true;
+        } else {
+            state.predicted = true;
+        }
+    }
+
+    fn refine(&mut self, cpu: u32) {
+        let Some(Some(state)) = self.cpus.get_mut(cpu as usize) else {
+            return;
+        };
+        if std::mem::take(&mut state.refine_due) && state.predicted && !self.overload {
+            let started = self.config.live.then(monotonic_ns);
+            self.predict(cpu, true, started);
+        }
+    }
+
+    /// Shows the teacher what was decided, and takes the weights that come of it.
+    fn teach(&mut self, cpu: u32) {
+        let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
+        let unseen = state.window.full() && state.since_offer >= self.config.window;
+        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
+        if taken {
+            state.since_offer = 0;
+        }
+        if let Some(weights) = weights {
+            self.swap(weights);
+        }
+    }
+
+    fn take_weights(&mut self) {
+        if let Some(weights) = self.teacher.take() {
+            self.swap(weights);
+        }
+    }
+
+    /// Takes new weights, and brings the LSTM's state to what they would have made of the window.
+    fn swap(&mut self, weights: Arc<Weights>) {
+        self.swaps += 1;
+        self.weights = weights;
+        if let Some(reference) = &mut self.reference
+            && let Err(error) = reference.swap(&self.weights)
+        {
+            tracing::error!("candle refuses the new weights: {error}");
+        }
+        for (cpu, state) in self.cpus.iter_mut().enumerate() {
+            let Some(state) = state else { continue };
+            if let Some(reference) = &mut self.reference {
+                reference.reset(cpu);
+                for frame in &state.window.frames {
+                    reference.step(cpu, &frame.input).expect("shapes are fixed");
+                }
+            } else {
+                let mut lstm = Lstm::default();
+                for frame in &state.window.frames {
+                    lstm.step(&self.weights, &frame.input);
+                }
+                state.lstm = lstm;
+            }
+        }
     }
 }
+
+/// How long the task that leaves has run.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// Its running median before, ns.
+    median_ns: Option<u64>,
+    /// ns; `None` where the run began unseen.
+    actual_ns: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests;

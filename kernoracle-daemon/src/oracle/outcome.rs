@@ -8,7 +8,7 @@ use serde::Serialize;
 pub const TOP: usize = 5;
 
 /// A task as a log line names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskName {
     pub pid: u32,
     pub comm: Comm,

@@ -1,8 +1,31 @@
 //! The live kernel: load, attach, read. The only module that needs root.
 
+mod capabilities;
+mod decode;
+mod error;
+mod kernel;
+mod offsets;
+mod programs;
+mod ring;
+mod streams;
+mod tasks;
+
+pub use capabilities::{Check, capabilities};
+pub use error::ProbeError;
+
 use crate::trace::{event::Event, origin::Origin};
-use kernoracle_common::Counters;
-use std::time::Duration;
+use aya::{
+    Ebpf,
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+};
+use aya_log::EbpfLogger;
+use decode::{Present, Queues};
+use kernel::Kernel;
+use kernoracle_common::{Control, Counters, MAX_CPUS, PerCpu};
+use ring::Ring;
+use std::{collections::VecDeque, fmt, io, time::Duration};
+use streams::Streams;
+use tracing::{debug, warn};
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
@@ -17,10 +40,6 @@ pub struct Config {
     pub latency: Duration,
 }
 
-/// Why the kernel cannot be traced.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {}
-
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Drained {
@@ -30,50 +49,370 @@ pub struct Drained {
     pub backlog_bytes: usize,
 }
 
-/// A running capture.
-#[derive(Debug)]
-pub struct Capture {}
+/// A running capture. Dropping it removes the programs.
+pub struct Capture {
+    ebpf: Ebpf,
+    ring: Ring,
+    /// Hands the programs' own messages to the log.
+    flush_log: Box<dyn FnMut() + Send>,
+    control: Array<MapData, Pod<Control>>,
+    per_cpu: PerCpuArray<MapData, Pod<PerCpu>>,
+    streams: Streams,
+    queues: Queues,
+    present: Present,
+    origin: Origin,
+    findings: Vec<String>,
+    latency: Duration,
+    /// Snapshot events that did not come through the ring, still to be handed out.
+    synthetic: VecDeque<tasks::Listed>,
+    /// How many of those there were, for each CPU: the kernel's counters do not have them.
+    synthesised: Vec<u64>,
+    malformed: u64,
+    end: End,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Recording,
+    /// Nothing is produced any more.
+    Stopped,
+    /// The gaps behind the last records have been handed out.
+    Told,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture")
+            .field("ring", &self.ring)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A map value that any bytes are.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Pod<T>(T);
+
+// SAFETY: repr(C), integers only, no padding.
+unsafe impl aya::Pod for Pod<Control> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Pod<PerCpu> {}
 
 impl Capture {
     /// Loads and attaches all programs, switches recording on, takes the snapshot.
-    pub fn start(_config: &Config) -> Result<Self, ProbeError> {
-        Ok(Self {})
+    ///
+    /// In this order: programs attach one after another, and what happened between the first and the
+    /// last would be told by halves. So they stay silent until one flag is set. The snapshot comes after
+    /// that, among the events, so that no change falls between the two.
+    pub fn start(config: &Config) -> Result<Self, ProbeError> {
+        check_ring(config.ring_bytes)?;
+        let kernel = Kernel::look()?;
+        check_cpus(&config.cpus, kernel.possible_cpus)?;
+
+        let mut ebpf =
+            programs::object(&kernel.layout, &kernel.btf, config.ring_bytes, &config.cpus)?;
+        let records: RingBuf<MapData> = take(&mut ebpf, "RECORDS")?;
+        let mut control: Array<MapData, Pod<Control>> = take(&mut ebpf, "CONTROL")?;
+        let per_cpu: PerCpuArray<MapData, Pod<PerCpu>> = take(&mut ebpf, "PER_CPU")?;
+        let mut logger = EbpfLogger::init(&mut ebpf).map_err(|error| ProbeError::Object {
+            reason: programs::one_line(&error),
+        })?;
+        let ring = Ring::new(records, &logger)?;
+
+        let hooks = programs::load(&mut ebpf, &kernel.btf)?;
+        let iterator = programs::load_iterator(&mut ebpf, &kernel.btf)?;
+        programs::attach(&mut ebpf, &hooks)?;
+
+        let mut settings = Control::default();
+        if !config.include_self {
+            settings.own_tgid = own_tgid(&mut ebpf, &mut control, iterator.is_ok())?;
+        }
+        settings.recording = 1;
+        set(&mut control, settings)?;
+
+        let mut capture = Self {
+            ring,
+            flush_log: Box::new(move || logger.flush()),
+            control,
+            per_cpu,
+            streams: Streams::new(kernel.possible_cpus),
+            queues: Queues::default(),
+            present: kernel.present(),
+            origin: kernel.origin(config, settings.own_tgid == 0),
+            findings: kernel.findings(config, &programs::describe(&hooks)),
+            latency: config.latency,
+            synthetic: VecDeque::new(),
+            synthesised: vec![0; kernel.possible_cpus],
+            malformed: 0,
+            end: End::Recording,
+            ebpf,
+        };
+        capture.snapshot(iterator, settings.own_tgid)?;
+        if settings.own_tgid == 0 && !config.include_self {
+            capture.findings.push(
+                "own switches: kept, for own tasks cannot be told in this pid name space"
+                    .to_owned(),
+            );
+        }
+        Ok(capture)
+    }
+
+    /// Through the iterator, else from /proc.
+    fn snapshot(&mut self, iterator: Result<(), String>, own: u32) -> Result<(), ProbeError> {
+        let how = match iterator {
+            Ok(()) => {
+                programs::run_iterator(&mut self.ebpf)?;
+                "snapshot: by task iterator, in the ring among the events".to_owned()
+            }
+            Err(reason) => {
+                self.synthetic = tasks::list(own, self.synthesised.len())?;
+                for task in &self.synthetic {
+                    self.synthesised[task.cpu as usize] += 1;
+                }
+                format!(
+                    "snapshot: from /proc, without scheduler state: no task iterator ({reason})"
+                )
+            }
+        };
+        self.findings.push(how);
+        Ok(())
     }
 
     /// Kernel, scheduler, absent fields.
     pub fn origin(&self) -> &Origin {
-        unimplemented!()
+        &self.origin
     }
 
     /// What was found at start, in a few lines for a person: kernel, scheduler, BTF offsets or the missing
     /// fields, hook type of each program, CPUs, ring size.
     pub fn findings(&self) -> Vec<String> {
-        Vec::new()
+        self.findings.clone()
     }
 
     /// Sleeps until enough is queued, the latency is over, or a signal came.
     pub fn wait(&mut self) -> Result<(), ProbeError> {
+        if self.end == End::Recording {
+            self.ring.wait(self.latency)?;
+        }
+        (self.flush_log)();
         Ok(())
     }
 
-    /// Hands out at most `budget` events; losses come as [`crate::trace::event::Body::Gap`] events.
-    pub fn drain(&mut self, _budget: usize, _each: &mut dyn FnMut(&Event)) -> Result<Drained, ProbeError> {
-        Ok(Drained::default())
+    /// Hands out at most `budget` events; losses come as [`crate::trace::event::Body::Gap`] events,
+    /// which the budget does not count.
+    pub fn drain(
+        &mut self,
+        budget: usize,
+        each: &mut dyn FnMut(&Event),
+    ) -> Result<Drained, ProbeError> {
+        let mut events = 0;
+        let mut left = budget;
+        while left > 0 && self.drain_synthetic(&mut events, each) {
+            left -= 1;
+        }
+        while left > 0 && self.drain_ring(&mut events, each) {
+            left -= 1;
+        }
+        if left > 0 && self.end == End::Stopped {
+            self.tell_tails(&mut events, each)?;
+            self.end = End::Told;
+        }
+        Ok(Drained {
+            events,
+            backlog_bytes: self.ring.backlog_bytes(),
+        })
+    }
+
+    fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
+        let Some(tasks::Listed { cpu, ts_ns, body }) = self.synthetic.pop_front() else {
+            return false;
+        };
+        if let Some(event) = self.streams.event(cpu, ts_ns, body) {
+            *events += 1;
+            each(&event);
+        }
+        true
+    }
+
+    /// False when the ring is empty.
+    fn drain_ring(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
+        let Self {
+            ring,
+            streams,
+            queues,
+            present,
+            malformed,
+            ..
+        } = self;
+        let Some(record) = ring.next() else {
+            return false;
+        };
+        let decoded = match decode::decode(&record, *present, queues) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                *malformed += 1;
+                if *malformed == 1 {
+                    warn!(%error, "a record cannot be read; it counts as lost");
+                }
+                return true;
+            }
+        };
+        let header = decoded.header;
+        if let Some(gap) = streams.gap(header.cpu, header.ts_ns, header.lost) {
+            *events += 1;
+            each(&gap);
+        }
+        if let Some(event) = streams.event(header.cpu, header.ts_ns, decoded.body) {
+            *events += 1;
+            each(&event);
+        } else {
+            *malformed += 1;
+            warn!(
+                cpu = header.cpu,
+                "a record of a CPU that is not there; it counts as lost"
+            );
+        }
+        true
+    }
+
+    fn tell_tails(
+        &mut self,
+        events: &mut u64,
+        each: &mut dyn FnMut(&Event),
+    ) -> Result<(), ProbeError> {
+        for (cpu, counters) in self.counters()?.into_iter().enumerate() {
+            if let Some(gap) = self.streams.tail(cpu as u32, counters.produced) {
+                *events += 1;
+                each(&gap);
+            }
+        }
+        Ok(())
     }
 
     /// Switches recording off. What is queued can still be drained; a last drain also hands out gaps
     /// at the end, so that `seen + lost == produced`.
     pub fn stop(&mut self) -> Result<(), ProbeError> {
+        if self.end != End::Recording {
+            return Ok(());
+        }
+        set(&mut self.control, Control::default())?;
+        kernel::wait_for_running_programs();
+        self.end = End::Stopped;
+        (self.flush_log)();
         Ok(())
     }
 
     /// The kernel side's counters of each CPU.
     pub fn counters(&self) -> Result<Vec<Counters>, ProbeError> {
-        Ok(Vec::new())
+        let values = self
+            .per_cpu
+            .get(&0, 0)
+            .map_err(|error| map_error("PER_CPU", error))?;
+        let counters = values
+            .iter()
+            .zip(&self.synthesised)
+            .map(|(Pod(state), synthesised)| Counters {
+                produced: state.counters.produced + synthesised,
+                ..state.counters
+            });
+        Ok(counters.collect())
     }
 
     /// Times that the kernel skipped a program because it was already running on that CPU.
     pub fn recursion_misses(&self) -> Result<u64, ProbeError> {
-        Ok(0)
+        programs::recursion_misses(&self.ebpf)
+    }
+
+    /// Records in the ring that could not be read; the gaps at the end have them.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+/// The daemon's thread group as the programs see it: in the initial pid name space.
+///
+/// Who reads an iterator runs its program, so the iterator can say. Without one, the number that this
+/// process knows is the right one only in the initial name space; 0 if that cannot be told.
+fn own_tgid(
+    ebpf: &mut Ebpf,
+    control: &mut Array<MapData, Pod<Control>>,
+    iterator: bool,
+) -> Result<u32, ProbeError> {
+    if !iterator {
+        return Ok(if kernel::in_initial_pid_namespace() {
+            std::process::id()
+        } else {
+            0
+        });
+    }
+    set(
+        control,
+        Control {
+            identify: 1,
+            ..Control::default()
+        },
+    )?;
+    programs::run_iterator(ebpf)?;
+    let Pod(answer) = control
+        .get(&0, 0)
+        .map_err(|error| map_error("CONTROL", error))?;
+    debug!(
+        tgid = answer.own_tgid,
+        "own thread group in the initial pid name space"
+    );
+    Ok(answer.own_tgid)
+}
+
+fn set(control: &mut Array<MapData, Pod<Control>>, value: Control) -> Result<(), ProbeError> {
+    control
+        .set(0, Pod(value), 0)
+        .map_err(|error| map_error("CONTROL", error))
+}
+
+fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
+        reason: format!("it has no map {name}"),
+    })?;
+    T::try_from(map).map_err(|error| map_error(name, error))
+}
+
+fn map_error(map: &str, error: aya::maps::MapError) -> ProbeError {
+    let source = match error {
+        aya::maps::MapError::SyscallError(error) => error.io_error,
+        aya::maps::MapError::IoError(error) => error,
+        other => io::Error::other(other),
+    };
+    ProbeError::Map {
+        map: map.to_owned(),
+        source,
+    }
+}
+
+fn check_ring(bytes: u32) -> Result<(), ProbeError> {
+    let page = ring::page_size() as u32;
+    if bytes.is_power_of_two() && bytes >= page {
+        return Ok(());
+    }
+    let suggestion = bytes
+        .checked_next_power_of_two()
+        .unwrap_or(1 << 31)
+        .max(page);
+    Err(ProbeError::RingSize {
+        bytes,
+        page,
+        suggestion,
+    })
+}
+
+fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError> {
+    let last = possible.min(MAX_CPUS) as u32 - 1;
+    match cpus.iter().find(|&&cpu| cpu > last) {
+        Some(&cpu) => Err(ProbeError::NoCpu { cpu, last }),
+        None => Ok(()),
     }
 }

@@ -137,18 +137,45 @@ pub struct Snapshot {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "events are passed by reference; a box would allocate for each")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are passed by reference; a box would allocate for each"
+)]
 pub enum Body {
     Switch(Switch),
     Wake(Wake),
-    Migrate { pid: u32, from_cpu: u32, to_cpu: u32 },
-    Fork { pid: u32, tgid: u32, parent_pid: u32, comm: Comm },
-    Exec { pid: u32, tgid: u32, old_pid: u32, comm: Comm },
-    Exit { pid: u32, tgid: u32, comm: Comm },
-    Rename { pid: u32, tgid: u32, comm: Comm },
+    Migrate {
+        pid: u32,
+        from_cpu: u32,
+        to_cpu: u32,
+    },
+    Fork {
+        pid: u32,
+        tgid: u32,
+        parent_pid: u32,
+        comm: Comm,
+    },
+    Exec {
+        pid: u32,
+        tgid: u32,
+        old_pid: u32,
+        comm: Comm,
+    },
+    Exit {
+        pid: u32,
+        tgid: u32,
+        comm: Comm,
+    },
+    Rename {
+        pid: u32,
+        tgid: u32,
+        comm: Comm,
+    },
     Snapshot(Snapshot),
     /// Events of this CPU were lost just before this point.
-    Gap { lost: u64 },
+    Gap {
+        lost: u64,
+    },
 }
 
 /// One event.

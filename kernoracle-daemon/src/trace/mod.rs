@@ -1,9 +1,22 @@
 //! Events, and the file that keeps them.
 
+#[cfg(test)]
+mod arbitrary;
+mod block;
+mod codec;
 pub mod event;
+mod header;
+mod loss;
 pub mod origin;
 mod reader;
+mod source;
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;
 mod writer;
 
-pub use reader::{Lost, ReadError, TraceReader};
+pub use block::Totals;
+pub use loss::Lost;
+pub use reader::{ReadError, TraceReader};
 pub use writer::{TraceWriter, WriteError};

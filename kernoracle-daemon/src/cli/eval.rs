@@ -1,0 +1,139 @@
+//! `kernoracle eval`.
+
+use super::{
+    diagnostics,
+    options::{InlineLearning, OracleOptions, scheduler_name},
+    replay::truncated,
+    units,
+};
+use crate::{
+    oracle::Oracle,
+    report::{
+        Format,
+        evaluation::{Evaluation, Load, LoadScore},
+    },
+    trace::{TraceReader, event::Body},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Events between two looks at the progress bar.
+const PROGRESS_EVERY: u32 = 4096;
+
+/// Score model and baselines on trace files
+///
+/// Plays each file through a fresh oracle: every switch is predicted, scored, and
+/// only then learned from (prequential). Prints, for each file and as the mean
+/// over files (in which each file counts the same), of the model and of the
+/// baselines:
+///   top-1          share of switches whose next task was the first choice
+///   top-5          share whose next task was among the first five
+///   bits/switch    mean of -log2 of the probability given to the actual next task
+///   without idle   the same over the switches whose next task is not idle
+///   run time       median of |predicted - actual| / actual, and the same of the task's running median
+/// once over all switches and once behind the warm-up.
+///
+/// Examples:
+///   kernoracle eval nginx.kot hackbench.kot
+///   kernoracle eval --model a.safetensors --no-learn --json *.kot | jq .macro_mean.at_switch.all.top1
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Trace files, as record writes them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Print JSON; the fields are in docs/log-fields.md
+    #[arg(long)]
+    json: bool,
+
+    /// Share of each file's switches that the second set of figures leaves out
+    #[arg(long, value_name = "SHARE", default_value = "70%", value_parser = units::share_from_zero)]
+    warm_up: f64,
+
+    #[command(flatten)]
+    oracle: OracleOptions,
+
+    #[command(flatten)]
+    inline: InlineLearning,
+}
+
+pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let _diagnostics = diagnostics::start(Format::Text)?;
+    // All headers first: a bad file is known before hours were spent on the good ones.
+    for file in &args.files {
+        TraceReader::open(file)?;
+    }
+    let mut loads = Vec::new();
+    let mut cut = None;
+    for file in &args.files {
+        let (load, lost) = evaluate(file, args)?;
+        cut = cut.or_else(|| lost.map(|lost| truncated(file, &lost)));
+        loads.push(load);
+    }
+    let evaluation = Evaluation::new(args.warm_up, loads);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let json = serde_json::to_string_pretty(&evaluation)?;
+        writeln!(out, "{json}")?;
+    } else {
+        out.write_all(evaluation.text().as_bytes())?;
+    }
+    out.flush()?;
+    cut.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::trace::Lost>)> {
+    let switches = count_switches(file)?;
+    let mut reader = TraceReader::open(file)?;
+    let origin = reader.origin().clone();
+    let mut oracle = Oracle::new(args.oracle.config(args.inline.learning(), false), &origin)?;
+    let mut score = LoadScore::new((switches as f64 * args.warm_up).floor() as u64);
+    let progress = progress_bar(file);
+    let mut events = 0_u32;
+    while let Some(event) = reader.next_event()? {
+        oracle.event(event, &mut score);
+        events = events.wrapping_add(1);
+        if events.is_multiple_of(PROGRESS_EVERY) {
+            let (size, position) = reader.position();
+            progress.set_length(size);
+            progress.set_position(position);
+        }
+    }
+    progress.finish_and_clear();
+    oracle.stop_learning();
+    let (all, after_warm_up) = score.scores();
+    let lost = reader.lost().cloned();
+    let load = Load {
+        file: file.display().to_string(),
+        kernel: origin.kernel,
+        scheduler: scheduler_name(origin.scheduler).to_owned(),
+        command: origin.command,
+        all,
+        after_warm_up,
+        trace_lost: lost.as_ref().map(Into::into),
+    };
+    Ok((load, lost))
+}
+
+fn count_switches(file: &Path) -> anyhow::Result<u64> {
+    let mut reader = TraceReader::open(file)?;
+    let mut switches = 0;
+    while let Some(event) = reader.next_event()? {
+        switches += u64::from(matches!(event.body, Body::Switch(_)));
+    }
+    Ok(switches)
+}
+
+/// Hidden where standard error is no terminal.
+fn progress_bar(file: &Path) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {bar:40} {percent}% {eta}")
+        .expect("the template is well-formed");
+    ProgressBar::new(0)
+        .with_style(style)
+        .with_message(file.display().to_string())
+}

@@ -1,0 +1,139 @@
+//! What the model saw at each switch, kept for training: the rolling window.
+
+use super::features::candidate;
+use super::weights::shape::{FEATURES, INPUT, QUANTILES, SITUATION};
+use crate::runqueue::{CODE, Sym};
+use std::collections::VecDeque;
+
+/// Candidates at most, the one that stands for all others included.
+pub const MAX_CANDIDATES: usize = 32;
+
+/// A candidate as the network sees it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// `None` stands for every task that is not listed.
+    pub sym: Option<Sym>,
+    pub features: [f32; FEATURES],
+    pub code: [f32; CODE],
+}
+
+impl Candidate {
+    /// The one that stands for all others.
+    pub fn other() -> Self {
+        let mut features = [0.0; FEATURES];
+        features[candidate::OTHER] = 1.0;
+        Self {
+            sym: None,
+            features,
+            code: [0.0; CODE],
+        }
+    }
+}
+
+/// Everything that one prediction is made from, besides the LSTM's state.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub situation: Vec<f32>,
+    /// The last one stands for all others.
+    pub candidates: Vec<Candidate>,
+    /// What the linear part gave each candidate.
+    pub linear: Vec<f32>,
+    /// Which of the candidates was right, once it is known.
+    pub target: Option<usize>,
+    /// `ln` of the expected run time in ns, to which the run-time head adds.
+    pub run_base: f32,
+    /// What the linear part of the run-time head adds, `[QUANTILES]`.
+    pub run_shift: [f32; QUANTILES],
+    /// Choice of weights in the mixer.
+    pub selector: usize,
+}
+
+impl View {
+    pub(crate) fn clear(&mut self) {
+        self.situation.clear();
+        self.situation.resize(SITUATION, 0.0);
+        self.candidates.clear();
+        self.linear.clear();
+        self.target = None;
+    }
+
+    /// Index of a task's candidate, or of the one for all others.
+    pub fn index_of(&self, sym: Sym) -> usize {
+        self.candidates
+            .iter()
+            .position(|candidate| candidate.sym == Some(sym))
+            .unwrap_or(self.candidates.len() - 1)
+    }
+}
+
+/// One switch: the LSTM's input and the predictions made after it.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub input: [f32; INPUT],
+    pub at_switch: View,
+    /// The last refined prediction before the next switch.
+    pub refined: Option<View>,
+    /// `ln` of the run time in ns that followed.
+    pub run_time: Option<f32>,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self {
+            input: [0.0; INPUT],
+            at_switch: View::default(),
+            refined: None,
+            run_time: None,
+        }
+    }
+}
+
+/// The last switches of one CPU, without a gap between them.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub frames: VecDeque<Frame>,
+    length: usize,
+}
+
+impl Window {
+    /// A window of at most `length` switches.
+    pub fn new(length: usize) -> Self {
+        Self {
+            frames: VecDeque::with_capacity(length + 1),
+            length,
+        }
+    }
+
+    /// Starts a frame in place of the oldest one and returns it.
+    pub fn advance(&mut self) -> &mut Frame {
+        let mut frame = if self.frames.len() >= self.length {
+            self.frames.pop_front().unwrap_or_default()
+        } else {
+            Frame::default()
+        };
+        frame.refined = None;
+        frame.run_time = None;
+        frame.at_switch.clear();
+        self.frames.push_back(frame);
+        let last = self.frames.len() - 1;
+        &mut self.frames[last]
+    }
+
+    /// The frame of the last switch.
+    pub fn last(&mut self) -> Option<&mut Frame> {
+        self.frames.back_mut()
+    }
+
+    /// The window holds as many switches as it may.
+    pub fn full(&self) -> bool {
+        self.frames.len() == self.length
+    }
+
+    /// Forgets everything: what follows does not follow from what was.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+    }
+}
+
+/// The quantiles of the run-time head.
+pub const QUANTILE_LEVELS: [f32; QUANTILES] = [0.1, 0.5, 0.9];

@@ -1,0 +1,135 @@
+//! Truncated back-propagation through time on recent windows.
+
+use super::frame::{Frame, Window};
+use super::net::Net;
+use super::weights::Weights;
+use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
+
+/// Windows kept to learn from again.
+const KEPT: usize = 32;
+/// Windows in one step.
+const BATCH: usize = 4;
+const RATE: f64 = 2e-3;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// Mean log-loss of the at-switch predictions of the batch before the step, bits.
+    pub loss_bits: f32,
+}
+
+/// How far a learner has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LearnerProgress {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps thrown away because they led to numbers that are not finite.
+    pub refused: u64,
+    /// Times that new weights were swapped in.
+    pub swaps: u64,
+    /// Mean loss of the last step's batch, bits per switch.
+    pub loss_bits: f32,
+    /// CPU time used for learning in the background, ns.
+    pub cpu_ns: u64,
+}
+
+/// Learns from windows whose outcome is known.
+#[derive(Debug)]
+pub struct Learner {
+    net: Net,
+    optimiser: AdamW,
+    kept: VecDeque<Vec<Frame>>,
+    fresh: usize,
+    random: ChaCha8Rng,
+    good: Weights,
+}
+
+impl Learner {
+    /// Learns on from `weights`.
+    pub fn new(weights: &Weights, seed: u64) -> candle_core::Result<Self> {
+        let net = Net::new(weights)?;
+        let parameters = ParamsAdamW {
+            lr: RATE,
+            weight_decay: 1e-3,
+            ..ParamsAdamW::default()
+        };
+        let optimiser = AdamW::new(net.variables(), parameters)?;
+        let random = ChaCha8Rng::seed_from_u64(seed ^ 0x1ea5);
+        Ok(Self {
+            net,
+            optimiser,
+            kept: VecDeque::new(),
+            fresh: 0,
+            random,
+            good: weights.clone(),
+        })
+    }
+
+    /// Takes a copy of a full window.
+    pub fn add(&mut self, window: &Window) {
+        self.add_frames(window.frames.iter().cloned().collect());
+    }
+
+    /// Takes the frames of a full window.
+    pub fn add_frames(&mut self, frames: Vec<Frame>) {
+        if self
+            .kept
+            .front()
+            .is_some_and(|other| other.len() != frames.len())
+        {
+            self.kept.clear();
+        }
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(frames);
+        self.fresh = (self.fresh + 1).min(BATCH / 2);
+    }
+
+    /// There is something to learn from.
+    pub fn ready(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// One optimiser step on the newest windows and a few older ones. `None` where the step led to numbers that are not
+    /// finite: then the last good weights stand.
+    pub fn step(&mut self) -> candle_core::Result<Option<StepReport>> {
+        let len = self.kept.len();
+        let newest = self.fresh.clamp(1, len);
+        self.fresh = 0;
+        let mut chosen: Vec<usize> = (len - newest..len).collect();
+        while chosen.len() < BATCH.min(len) {
+            let other = self.random.random_range(0..len);
+            if !chosen.contains(&other) {
+                chosen.push(other);
+            }
+        }
+        let windows: Vec<&[Frame]> = chosen.iter().map(|&i| self.kept[i].as_slice()).collect();
+        let loss = self.net.loss(&windows)?;
+        self.optimiser.backward_step(&loss.total)?;
+        let weights = self.net.weights()?;
+        if !weights.finite() || !loss.bits.is_finite() {
+            self.restart()?;
+            return Ok(None);
+        }
+        self.good = weights;
+        Ok(Some(StepReport {
+            loss_bits: loss.bits,
+        }))
+    }
+
+    fn restart(&mut self) -> candle_core::Result<()> {
+        self.net = Net::new(&self.good)?;
+        let parameters = self.optimiser.params().clone();
+        self.optimiser = AdamW::new(self.net.variables(), parameters)?;
+        Ok(())
+    }
+
+    /// The weights after the last step.
+    pub fn weights(&self) -> &Weights {
+        &self.good
+    }
+}

@@ -1,0 +1,116 @@
+//! The linear part, adapted at every switch.
+//!
+//! Each candidate's linear score is a weighted sum of its features; after each decision the weights follow the gradient of the log-loss, as
+//! the mixers of the PAQ and cmix compressors do. One set of weights is shared and one is chosen by the kind of situation; steps are scaled per
+//! weight (AdaGrad, Duchi et al. 2011). The gradient is that of the whole model's probabilities, so the linear part and
+//! the network correct each other.
+
+use super::features::candidate;
+use super::frame::View;
+use super::weights::shape::FEATURES;
+
+/// Kinds of situations that have weights of their own.
+pub const SELECTORS: usize = 24;
+/// At-switch and refined predictions have weights of their own.
+const KINDS: usize = 2;
+const RATE: f32 = 0.06;
+
+/// One set of weights with its step sizes.
+#[derive(Clone, Debug, PartialEq)]
+struct Set {
+    weights: [f32; FEATURES],
+    squares: [f32; FEATURES],
+}
+
+impl Set {
+    fn new(weights: [f32; FEATURES]) -> Self {
+        Self {
+            weights,
+            squares: [0.5; FEATURES],
+        }
+    }
+}
+
+/// The linear part of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixer {
+    shared: Vec<Set>,
+    selected: Vec<Set>,
+}
+
+impl Default for Mixer {
+    fn default() -> Self {
+        let prior: [f32; FEATURES] = std::array::from_fn(|i| candidate::ALL[i].prior);
+        Self {
+            shared: vec![Set::new(prior); KINDS],
+            selected: vec![Set::new([0.0; FEATURES]); KINDS * SELECTORS],
+        }
+    }
+}
+
+impl Mixer {
+    /// Fills in each candidate's linear score.
+    pub fn score(&self, refined: bool, view: &mut View) {
+        let (shared, selected) = sets(refined, view.selector);
+        let sum: [f32; FEATURES] = std::array::from_fn(|i| {
+            self.shared[shared].weights[i] + self.selected[selected].weights[i]
+        });
+        view.linear.clear();
+        view.linear.extend(view.candidates.iter().map(|candidate| {
+            candidate
+                .features
+                .iter()
+                .zip(&sum)
+                .map(|(x, w)| x * w)
+                .sum::<f32>()
+        }));
+    }
+
+    /// Follows the gradient of the log-loss of `p`, what was predicted for each candidate, towards `target`.
+    pub fn learn(&mut self, refined: bool, view: &View, p: &[f32], target: usize) {
+        let mut gradient = [0.0_f32; FEATURES];
+        for (i, (candidate, &p)) in view.candidates.iter().zip(p).enumerate() {
+            let error = p - f32::from(u8::from(i == target));
+            if error.abs() > 1e-5 {
+                for (gradient, x) in gradient.iter_mut().zip(&candidate.features) {
+                    *gradient += error * x;
+                }
+            }
+        }
+        let (shared, selected) = sets(refined, view.selector);
+        for set in [&mut self.shared[shared], &mut self.selected[selected]] {
+            for ((w, square), g) in set.weights.iter_mut().zip(&mut set.squares).zip(&gradient) {
+                *square += g * g;
+                *w -= RATE * g / square.sqrt();
+            }
+        }
+    }
+
+    /// All weights, without step sizes, as the checkpoint stores them: `[KINDS (1 + SELECTORS)][FEATURES]`.
+    pub fn to_rows(&self) -> Vec<f32> {
+        self.shared
+            .iter()
+            .chain(&self.selected)
+            .flat_map(|set| set.weights)
+            .collect()
+    }
+
+    /// From what [`Self::to_rows`] gave, `[ROWS][FEATURES]`; sets beyond its end start from the prior.
+    pub fn from_rows(rows: &[f32]) -> Self {
+        let mut mixer = Self::default();
+        let sets = mixer.shared.iter_mut().chain(&mut mixer.selected);
+        for (set, row) in sets.zip(rows.chunks_exact(FEATURES)) {
+            set.weights.copy_from_slice(row);
+        }
+        mixer
+    }
+
+    /// Rows in the checkpoint.
+    pub const ROWS: usize = KINDS * (1 + SELECTORS);
+}
+
+/// Index of the shared and of the selected set.
+fn sets(refined: bool, selector: usize) -> (usize, usize) {
+    let kind = usize::from(refined);
+    (kind, kind * SELECTORS + selector)
+}

@@ -1,0 +1,412 @@
+//! The network in candle: what is trained, and the reference that the plain forward step is compared with.
+
+use super::features::candidate;
+use super::forward::Scores;
+use super::frame::{Frame, QUANTILE_LEVELS, View};
+use super::weights::{
+    TENSORS, Weights,
+    shape::{FEATURES, HIDDEN, INPUT, QUANTILES, SITUATION},
+};
+use crate::runqueue::CODE;
+use candle_core::{D, DType, Device, Result, Tensor, Var};
+use candle_nn::{
+    LSTM, LSTMConfig, RNN as _, VarBuilder, VarMap,
+    ops::{log_softmax, sigmoid},
+    rnn::LSTMState,
+};
+use std::collections::BTreeMap;
+
+/// Switches at a window's start whose predictions do not count: the LSTM starts from zero there, not in its stream.
+const WARM_UP: usize = 8;
+/// Weight of refined predictions and of the run-time head beside the at-switch log-loss.
+const REFINED_WEIGHT: f32 = 0.5;
+const RUN_WEIGHT: f64 = 0.3;
+/// Log-score of a place that holds no candidate.
+const EMPTY: f32 = -1e9;
+
+/// The network with variables that an optimiser can change.
+pub(super) struct Net {
+    variables: VarMap,
+    lstm: LSTM,
+    tensors: BTreeMap<&'static str, Tensor>,
+}
+
+/// The parts of a training loss.
+pub(super) struct Loss {
+    /// What is minimised.
+    pub total: Tensor,
+    /// Mean log-loss of the at-switch predictions, bits.
+    pub bits: f32,
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").finish_non_exhaustive()
+    }
+}
+
+impl Net {
+    pub(super) fn new(weights: &Weights) -> Result<Self> {
+        let device = Device::Cpu;
+        let variables = VarMap::new();
+        let mut tensors = BTreeMap::new();
+        {
+            let mut data = variables.data().lock().expect("no thread panicked with it");
+            for (name, dims, values) in weights.tensors() {
+                let var = Var::from_tensor(&Tensor::from_slice(values, dims, &device)?)?;
+                tensors.insert(name, var.as_tensor().clone());
+                data.insert(name.to_owned(), var);
+            }
+        }
+        let builder = VarBuilder::from_varmap(&variables, DType::F32, &device);
+        let lstm = LSTM::new(INPUT, HIDDEN, LSTMConfig::default(), builder.pp("lstm"))?;
+        Ok(Self {
+            variables,
+            lstm,
+            tensors,
+        })
+    }
+
+    pub(super) fn variables(&self) -> Vec<Var> {
+        // In the order of names: optimisers and seeds must not depend on a hash map's order.
+        let data = self
+            .variables
+            .data()
+            .lock()
+            .expect("no thread panicked with it");
+        TENSORS
+            .iter()
+            .map(|(name, _)| data[*name].clone())
+            .collect()
+    }
+
+    /// The present weights as plain arrays.
+    pub(super) fn weights(&self) -> Result<Weights> {
+        let by_name: Result<BTreeMap<_, _>> = TENSORS
+            .iter()
+            .map(|(name, _)| Ok((*name, self.tensors[name].flatten_all()?.to_vec1::<f32>()?)))
+            .collect();
+        Ok(Weights::from_tensors(by_name?))
+    }
+
+    fn project(&self, name: &str, input: &Tensor) -> Result<Tensor> {
+        input.matmul(&self.tensors[name].t()?)
+    }
+
+    /// Log-probabilities `[N, K]` and run-time quantiles `[N, QUANTILES]` (`ln` ns) of `N` views, given the LSTM's output for each (`[N, HIDDEN]`).
+    fn heads(&self, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
+        let (n, k) = (batch.n, batch.k);
+        let state = Tensor::cat(&[hidden, &batch.situation], 1)?;
+        let base = self
+            .project("scorer.state", &state)?
+            .broadcast_add(&self.tensors["scorer.bias"])?;
+        let units = self
+            .project("scorer.feature", &batch.features)?
+            .reshape((n, k, ()))?;
+        let units = units.broadcast_add(&base.unsqueeze(1)?)?.relu()?;
+        let unit_score = units
+            .broadcast_mul(&self.tensors["scorer.out"].unsqueeze(0)?)?
+            .sum(D::Minus1)?;
+        let query = self.project("query.state", &state)?.unsqueeze(1)?;
+        let code_score = batch.codes.broadcast_mul(&query)?.sum(D::Minus1)?;
+        let logits = ((&batch.linear + unit_score)? + code_score)?;
+        let log_p = log_softmax(&logits, D::Minus1)?;
+
+        let units = self
+            .project("run.state", &state)?
+            .broadcast_add(&self.tensors["run.bias"])?
+            .relu()?;
+        let out = (self.project("run.out", &units)? + &batch.run_shift)?;
+        let middle = (&batch.run_base + out.narrow(1, 1, 1)?)?;
+        let low = (&middle - softplus(&out.narrow(1, 0, 1)?)?)?;
+        let high = (&middle + softplus(&out.narrow(1, 2, 1)?)?)?;
+        Ok((log_p, Tensor::cat(&[low, middle, high], 1)?))
+    }
+
+    /// The LSTM's outputs `[B, T, HIDDEN]` for inputs `[B, T, INPUT]`, from a zero state: what [`LSTM::seq`] gives, but the
+    /// input's part is one product for all steps and the weights are transposed once, which halves the cost of a training step.
+    fn unroll(&self, inputs: &Tensor) -> Result<Tensor> {
+        let (b, t, _) = inputs.dims3()?;
+        let bias = (&self.tensors["lstm.bias_ih_l0"] + &self.tensors["lstm.bias_hh_l0"])?;
+        let from_input = self
+            .project("lstm.weight_ih_l0", &inputs.reshape((b * t, INPUT))?)?
+            .broadcast_add(&bias)?;
+        // Time first, so that each step is one contiguous piece.
+        let from_input = from_input
+            .reshape((b, t, 4 * HIDDEN))?
+            .transpose(0, 1)?
+            .contiguous()?;
+        let recurrent = self.tensors["lstm.weight_hh_l0"].t()?.contiguous()?;
+        let mut h = Tensor::zeros((b, HIDDEN), DType::F32, inputs.device())?;
+        let mut c = h.clone();
+        let mut outputs = Vec::with_capacity(t);
+        for step in 0..t {
+            let gates = (from_input.get(step)? + h.matmul(&recurrent)?)?;
+            let open = sigmoid(&gates)?;
+            let gate = |i: usize| open.narrow(1, i * HIDDEN, HIDDEN);
+            let cell = gates.narrow(1, 2 * HIDDEN, HIDDEN)?.tanh()?;
+            c = ((gate(1)? * c)? + (gate(0)? * cell)?)?;
+            h = (gate(3)? * c.tanh()?)?;
+            outputs.push(h.clone());
+        }
+        Tensor::stack(&outputs, 1)
+    }
+
+    /// Mean loss over windows of equal length, each a slice of frames without a gap.
+    pub(super) fn loss(&self, windows: &[&[Frame]]) -> Result<Loss> {
+        let device = Device::Cpu;
+        let length = windows.iter().map(|window| window.len()).min().unwrap_or(0);
+        let inputs: Vec<f32> = windows
+            .iter()
+            .flat_map(|window| &window[..length])
+            .flat_map(|frame| frame.input)
+            .collect();
+        let inputs = Tensor::from_vec(inputs, (windows.len(), length, INPUT), &device)?;
+        let hidden = self
+            .unroll(&inputs)?
+            .reshape((windows.len() * length, HIDDEN))?;
+
+        let mut batch = BatchBuilder::default();
+        for (b, window) in windows.iter().enumerate() {
+            for (t, frame) in window[..length].iter().enumerate().skip(WARM_UP) {
+                let row = (b * length + t) as u32;
+                batch.add(row, &frame.at_switch, 1.0, frame.run_time);
+                if let Some(refined) = &frame.refined {
+                    batch.add(row, refined, REFINED_WEIGHT, None);
+                }
+            }
+        }
+        let batch = batch.build(&device)?;
+        let (log_p, run) = self.heads(&hidden.index_select(&batch.rows, 0)?, &batch)?;
+        let surprise = log_p.gather(&batch.targets, 1)?.squeeze(1)?.neg()?;
+        let log_loss = ((&surprise * &batch.weights)?.sum_all()? / batch.weight_sum)?;
+
+        // Pinball loss in the logarithm: max(q e, (q - 1) e) with e = actual - predicted.
+        let error = batch.run_time.broadcast_sub(&run)?;
+        let levels = Tensor::new(&QUANTILE_LEVELS, &device)?.reshape((1, QUANTILES))?;
+        let pinball = error
+            .broadcast_mul(&levels)?
+            .maximum(&error.broadcast_mul(&(&levels - 1.0)?)?)?;
+        let run_loss = (pinball.broadcast_mul(&batch.run_known)?.sum_all()? / batch.run_sum)?;
+
+        let at_switch = batch.at_switch.sum_all()?.to_scalar::<f32>()?.max(1.0);
+        let bits = (&surprise * &batch.at_switch)?
+            .sum_all()?
+            .to_scalar::<f32>()?
+            / at_switch
+            / std::f32::consts::LN_2;
+        Ok(Loss {
+            total: (log_loss + (run_loss * RUN_WEIGHT)?)?,
+            bits,
+        })
+    }
+}
+
+fn softplus(x: &Tensor) -> Result<Tensor> {
+    // ln(1 + e^x) = x - ln sigmoid(x); the arguments stay small.
+    x - sigmoid(x)?.log()?
+}
+
+/// Views laid out as tensors.
+struct Batch {
+    n: usize,
+    k: usize,
+    /// `[N]`, which row of the LSTM's output a view belongs to.
+    rows: Tensor,
+    /// `[N, SITUATION]`
+    situation: Tensor,
+    /// `[N K, FEATURES]`
+    features: Tensor,
+    /// `[N, K, CODE]`
+    codes: Tensor,
+    /// `[N, K]`
+    linear: Tensor,
+    /// `[N, 1]`
+    targets: Tensor,
+    /// `[N]`
+    weights: Tensor,
+    weight_sum: f64,
+    /// `[N]`, 1 for at-switch views.
+    at_switch: Tensor,
+    /// `[N, 1]`
+    run_base: Tensor,
+    /// `[N, QUANTILES]`
+    run_shift: Tensor,
+    run_time: Tensor,
+    run_known: Tensor,
+    run_sum: f64,
+}
+
+#[derive(Default)]
+struct BatchBuilder<'a> {
+    views: Vec<(u32, &'a View, f32, Option<f32>)>,
+}
+
+impl<'a> BatchBuilder<'a> {
+    /// Adds a view whose answer is known; others are passed over.
+    fn add(&mut self, row: u32, view: &'a View, weight: f32, run_time: Option<f32>) {
+        if view.target.is_some() {
+            self.views.push((row, view, weight, run_time));
+        }
+    }
+
+    fn build(self, device: &Device) -> Result<Batch> {
+        let n = self.views.len();
+        let k = self
+            .views
+            .iter()
+            .map(|(_, view, ..)| view.candidates.len())
+            .max()
+            .unwrap_or(1);
+        let mut rows = Vec::with_capacity(n);
+        let mut situation = Vec::with_capacity(n * SITUATION);
+        let mut features = Vec::with_capacity(n * k * FEATURES);
+        let mut codes = Vec::with_capacity(n * k * CODE);
+        let mut linear = Vec::with_capacity(n * k);
+        let (mut targets, mut weights, mut at_switch) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut run_base, mut run_time, mut run_known) = (Vec::new(), Vec::new(), Vec::new());
+        let mut run_shift = Vec::with_capacity(n * QUANTILES);
+        for (row, view, weight, run) in &self.views {
+            rows.push(*row);
+            situation.extend_from_slice(&view.situation);
+            for candidate in &view.candidates {
+                features.extend_from_slice(&candidate.features);
+                codes.extend_from_slice(&candidate.code);
+            }
+            linear.extend_from_slice(&view.linear);
+            features.resize(rows.len() * k * FEATURES, 0.0);
+            codes.resize(rows.len() * k * CODE, 0.0);
+            linear.resize(rows.len() * k, EMPTY);
+            targets.push(view.target.unwrap_or(0) as u32);
+            weights.push(*weight);
+            at_switch.push(f32::from(u8::from(*weight >= 1.0)));
+            run_base.push(view.run_base);
+            run_shift.extend_from_slice(&view.run_shift);
+            run_time.push(run.unwrap_or(view.run_base));
+            run_known.push(f32::from(u8::from(run.is_some())));
+        }
+        let weight_sum = f64::from(weights.iter().sum::<f32>()).max(1.0);
+        let run_sum = f64::from(run_known.iter().sum::<f32>()).max(1.0) * QUANTILES as f64;
+        Ok(Batch {
+            n,
+            k,
+            rows: Tensor::from_vec(rows, n, device)?,
+            situation: Tensor::from_vec(situation, (n, SITUATION), device)?,
+            features: Tensor::from_vec(features, (n * k, FEATURES), device)?,
+            codes: Tensor::from_vec(codes, (n, k, CODE), device)?,
+            linear: Tensor::from_vec(linear, (n, k), device)?,
+            targets: Tensor::from_vec(targets, (n, 1), device)?,
+            weights: Tensor::from_vec(weights, n, device)?,
+            weight_sum,
+            at_switch: Tensor::from_vec(at_switch, n, device)?,
+            run_base: Tensor::from_vec(run_base, (n, 1), device)?,
+            run_shift: Tensor::from_vec(run_shift, (n, QUANTILES), device)?,
+            run_time: Tensor::from_vec(run_time, (n, 1), device)?,
+            run_known: Tensor::from_vec(run_known, (n, 1), device)?,
+            run_sum,
+        })
+    }
+}
+
+/// candle's own forward step, one CPU's state at a time: the reference, and `--engine candle`.
+#[derive(Debug)]
+pub struct Reference {
+    net: Net,
+    states: Vec<Option<LSTMState>>,
+}
+
+impl Reference {
+    pub fn new(weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            net: Net::new(weights)?,
+            states: Vec::new(),
+        })
+    }
+
+    /// Takes other weights and keeps the states.
+    pub fn swap(&mut self, weights: &Weights) -> Result<()> {
+        self.net = Net::new(weights)?;
+        Ok(())
+    }
+
+    /// Sets the state of a CPU back to zero.
+    pub fn reset(&mut self, cpu: usize) {
+        if let Some(state) = self.states.get_mut(cpu) {
+            *state = None;
+        }
+    }
+
+    /// One step of the LSTM.
+    pub fn step(&mut self, cpu: usize, input: &[f32; INPUT]) -> Result<()> {
+        if self.states.len() <= cpu {
+            self.states.resize(cpu + 1, None);
+        }
+        let input = Tensor::from_slice(input, (1, INPUT), &Device::Cpu)?;
+        let before = match self.states[cpu].take() {
+            Some(state) => state,
+            None => self.net.lstm.zero_state(1)?,
+        };
+        let after = self.net.lstm.step(&input, &before)?;
+        // Without the history of its computation, which would grow without end.
+        self.states[cpu] = Some(LSTMState {
+            h: after.h.detach(),
+            c: after.c.detach(),
+        });
+        Ok(())
+    }
+
+    /// The LSTM's output for a CPU, `[HIDDEN]`.
+    pub fn hidden(&self, cpu: usize) -> Result<Vec<f32>> {
+        match self.states.get(cpu) {
+            Some(Some(state)) => state.h.flatten_all()?.to_vec1(),
+            _ => Ok(vec![0.0; HIDDEN]),
+        }
+    }
+
+    /// Scores a view.
+    pub fn score(&self, cpu: usize, view: &View, scores: &mut Scores) -> Result<()> {
+        debug_assert_eq!(
+            view.candidates
+                .last()
+                .map(|last| last.features[candidate::OTHER]),
+            Some(1.0)
+        );
+        let hidden = Tensor::from_vec(self.hidden(cpu)?, (1, HIDDEN), &Device::Cpu)?;
+        let mut builder = BatchBuilder::default();
+        builder.views.push((0, view, 1.0, None));
+        let batch = builder.build(&Device::Cpu)?;
+        let (log_p, run) = self.net.heads(&hidden, &batch)?;
+        let log_p = log_p.squeeze(0)?.to_vec1::<f32>()?;
+        scores.p.clear();
+        scores.p.extend(log_p.iter().map(|p| p.exp()));
+        scores
+            .run
+            .copy_from_slice(&run.squeeze(0)?.to_vec1::<f32>()?);
+        // The inverse of softplus: ln(e^x - 1).
+        let inverse = |distance: f32| distance.exp_m1().max(1e-12).ln();
+        scores.run_raw = [
+            inverse(scores.run[1] - scores.run[0]),
+            scores.run[1] - view.run_base,
+            inverse(scores.run[2] - scores.run[1]),
+        ];
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unrolled_equals_candles_own() {
+        let net = Net::new(&Weights::untrained(3)).expect("candle takes the weights");
+        let inputs = Tensor::randn(0.0_f32, 1.0, (3, 20, INPUT), &Device::Cpu).expect("inputs");
+        let states = net.lstm.seq(&inputs).expect("candle steps");
+        let want = net.lstm.states_to_tensor(&states).expect("stacked");
+        let got = net.unroll(&inputs).expect("unrolled");
+        let apart = (want - got)
+            .and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>())
+            .expect("a number");
+        assert!(apart < 1e-5, "{apart}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What came of a prediction: hit, rank and bits, the model's and the baselines'.
+
+use super::cpu::{CpuState, Pending};
+use super::outcome::{Baseline, BaselineScored, Scored, TOP, TaskName};
+use crate::baseline::Ranking;
+use crate::model::{self, Linear};
+use crate::runqueue::Sym;
+
+/// Writes the answer into the last frame and lets the linear parts learn it. Returns whether the at-switch prediction was right and what it gave.
+pub(super) fn settle_frame(
+    state: &mut CpuState,
+    linear: &mut Linear,
+    next: Sym,
+    actual_ns: Option<u64>,
+    learn: bool,
+) -> (bool, f32) {
+    let refined_stands = state.refined_stands;
+    let Some(frame) = state.window.last() else {
+        return (false, 0.0);
+    };
+    frame.run_time = actual_ns.map(|ns| (ns.max(1) as f32).ln());
+    let target = frame.at_switch.index_of(next);
+    frame.at_switch.target = Some(target);
+    let p = &state.at_switch.scores.p;
+    let hit = (best(p) == Some(target), p[target]);
+    if learn {
+        linear.candidates.learn(false, &frame.at_switch, p, target);
+        if let Some(actual) = frame.run_time {
+            linear
+                .run
+                .learn(&frame.at_switch, &state.at_switch.scores, actual);
+        }
+    }
+    if !refined_stands {
+        frame.refined = None;
+    }
+    if let Some(refined) = &mut frame.refined {
+        let target = refined.index_of(next);
+        refined.target = Some(target);
+        if learn {
+            linear
+                .candidates
+                .learn(true, refined, &state.refined.scores.p, target);
+        }
+    }
+    hit
+}
+
+fn best(p: &[f32]) -> Option<usize> {
+    p.iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))
+        .map(|(i, _)| i)
+}
+
+/// The model's outcome. The probability of the candidate for all others is shared by the living tasks that are not listed, and one that is new.
+pub(super) fn scored(
+    state: &CpuState,
+    refined: bool,
+    ts_ns: u64,
+    next: Sym,
+    living: usize,
+    names: &dyn Fn(Sym) -> TaskName,
+) -> Scored {
+    let pending: &Pending = if refined {
+        &state.refined
+    } else {
+        &state.at_switch
+    };
+    let frame = state
+        .window
+        .frames
+        .back()
+        .expect("a prediction has its frame");
+    let view = if refined {
+        frame.refined.as_ref().expect("it stands")
+    } else {
+        &frame.at_switch
+    };
+    let p = &pending.scores.p;
+    let target = view.index_of(next);
+    let listed = view.candidates[target].sym.is_some();
+    let mut order: arrayvec::ArrayVec<usize, { model::MAX_CANDIDATES }> = (0..p.len())
+        .filter(|&i| view.candidates[i].sym.is_some())
+        .collect();
+    order.sort_unstable_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
+    let unlisted = living.saturating_sub(order.len()).max(1) as f32 + 1.0;
+    let p_actual = if listed {
+        p[target]
+    } else {
+        p[target] / unlisted
+    };
+    Scored {
+        top: order
+            .iter()
+            .take(TOP)
+            .map(|&i| (names(view.candidates[i].sym.expect("listed")), p[i]))
+            .collect(),
+        rank: listed.then(|| {
+            order
+                .iter()
+                .position(|&i| i == target)
+                .map_or(0, |place| place as u32 + 1)
+        }),
+        bits: -p_actual.max(1e-9).log2(),
+        candidates: order.len() as u32,
+        lead_ns: pending.ready_ns.map(|ready| ts_ns as i64 - ready as i64),
+        inference_ns: pending.inference_ns,
+    }
+}
+
+pub(super) fn baselines(
+    state: &CpuState,
+    next: Sym,
+    idle: Sym,
+    names: &dyn Fn(Sym) -> TaskName,
+) -> [BaselineScored; 3] {
+    let counted = |ranking: &Ranking| BaselineScored {
+        predicted: ranking.first().map(|sym| names(Sym::from_raw(sym))),
+        rank: ranking
+            .rank(next.raw())
+            .filter(|rank| *rank as usize <= TOP),
+        bits: Some(-ranking.p(next.raw()).max(1e-9).log2()),
+    };
+    Baseline::ALL.map(|baseline| match baseline {
+        Baseline::Order1 => counted(&state.order1),
+        Baseline::Backoff8 => counted(&state.backoff8),
+        Baseline::Scheduler => {
+            // With nothing to pick from, the idle task comes.
+            let pick = state.picks.if_sleeps.unwrap_or(idle);
+            BaselineScored {
+                predicted: Some(names(pick)),
+                rank: (pick == next).then_some(1),
+                bits: None,
+            }
+        }
+    })
+}

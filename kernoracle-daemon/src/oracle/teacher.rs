@@ -1,0 +1,108 @@
+//! Who trains the network, and when.
+
+use super::config::{Config, Learning};
+use crate::model::{Background, Learner, LearnerProgress, Weights, Window};
+use std::sync::Arc;
+
+/// Trains the network on windows that it is shown.
+#[derive(Debug)]
+pub(super) enum Teacher {
+    Nobody,
+    Inline(Box<Inline>),
+    Background(Background),
+}
+
+/// Trains in the caller's thread.
+#[derive(Debug)]
+pub(super) struct Inline {
+    learner: Learner,
+    every: u32,
+    since: u32,
+    progress: LearnerProgress,
+}
+
+impl Teacher {
+    pub(super) fn new(config: &Config, weights: &Weights) -> candle_core::Result<Self> {
+        Ok(match config.learning {
+            Learning::Off => Self::Nobody,
+            Learning::Inline { every } => Self::Inline(Box::new(Inline {
+                learner: Learner::new(weights, config.seed)?,
+                every,
+                since: 0,
+                progress: LearnerProgress::default(),
+            })),
+            Learning::Background { cpu_share } => {
+                Self::Background(Background::start(weights, config.seed, cpu_share)?)
+            }
+        })
+    }
+
+    /// A decision has been scored. `window` is one that has not been shown yet, if it is full again; `true` if it was taken.
+    pub(super) fn decided(&mut self, window: Option<&Window>) -> (bool, Option<Arc<Weights>>) {
+        match self {
+            Self::Nobody => (false, None),
+            Self::Background(background) => {
+                let wanted = window.filter(|_| background.wants());
+                if let Some(window) = wanted {
+                    background.offer(window);
+                }
+                (wanted.is_some(), None)
+            }
+            Self::Inline(inline) => {
+                if let Some(window) = window {
+                    inline.learner.add(window);
+                }
+                (window.is_some(), inline.step_if_due())
+            }
+        }
+    }
+
+    /// Weights that were finished in the background since the last call.
+    pub(super) fn take(&self) -> Option<Arc<Weights>> {
+        match self {
+            Self::Background(background) => background.take(),
+            Self::Nobody | Self::Inline(_) => None,
+        }
+    }
+
+    /// Ends learning and waits for it.
+    pub(super) fn stop(&mut self) {
+        if let Self::Background(background) = self {
+            background.stop();
+        }
+    }
+
+    pub(super) fn progress(&self) -> LearnerProgress {
+        match self {
+            Self::Nobody => LearnerProgress::default(),
+            Self::Inline(inline) => inline.progress,
+            Self::Background(background) => background.progress(),
+        }
+    }
+}
+
+impl Inline {
+    fn step_if_due(&mut self) -> Option<Arc<Weights>> {
+        self.since += 1;
+        if self.since < self.every || !self.learner.ready() {
+            return None;
+        }
+        self.since = 0;
+        match self.learner.step() {
+            Ok(Some(report)) => {
+                self.progress.steps += 1;
+                self.progress.loss_bits = report.loss_bits;
+                Some(Arc::new(self.learner.weights().clone()))
+            }
+            Ok(None) => {
+                self.progress.refused += 1;
+                None
+            }
+            Err(error) => {
+                tracing::error!("a training step failed and is left out: {error}");
+                self.progress.refused += 1;
+                None
+            }
+        }
+    }
+}

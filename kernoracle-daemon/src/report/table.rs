@@ -1,0 +1,242 @@
+//! Tables: the one at the end of a run, and the one of `eval`.
+
+use super::{
+    lines::{Final, KernelFigures},
+    run_time::RunTimeFigures,
+    score::Scores,
+    tally::{Both, Figures},
+    text::{duration, name, percent},
+};
+use comfy_table::{CellAlignment, Table, presets};
+use std::fmt::Write;
+
+/// An aligned table without lines; columns after the first are numbers.
+pub fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// `-` where there is nothing.
+pub fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+fn figures(figures: &Figures) -> [String; 3] {
+    [
+        or_dash(figures.top1, percent),
+        or_dash(figures.top5, percent),
+        or_dash(figures.bits, |bits| format!("{bits:.3}")),
+    ]
+}
+
+/// The predictors of a score, as tables name them.
+pub fn predictors(scores: &Scores) -> [(&'static str, &Both); 5] {
+    let Scores {
+        at_switch,
+        refined,
+        order1,
+        backoff8,
+        scheduler,
+        ..
+    } = scores;
+    [
+        ("model, at-switch", at_switch),
+        ("model, refined", refined),
+        ("order-1", order1),
+        ("back-off-8", backoff8),
+        ("scheduler", scheduler),
+    ]
+}
+
+/// Scores of all predictors, with and without idle, and what belongs to them.
+pub fn scores(out: &mut String, scores: &Scores) {
+    let unscored = &scores.unscored;
+    _ = writeln!(
+        out,
+        "switches seen {} = scored {} + unscored {} (first {}, gap {}, broken {}, overload {})",
+        scores.seen,
+        scores.scored,
+        unscored.total(),
+        unscored.first,
+        unscored.gap,
+        unscored.broken,
+        unscored.overload
+    );
+    _ = writeln!(
+        out,
+        "lost events {} in {} places",
+        scores.lost_events, scores.gaps
+    );
+    let mut table = plain(&[
+        "",
+        "top-1",
+        "top-5",
+        "bits/switch",
+        "| without idle: top-1",
+        "top-5",
+        "bits/switch",
+    ]);
+    for (name, both) in predictors(scores) {
+        let [top1, top5, bits] = figures(&both.all);
+        let [top1_busy, top5_busy, bits_busy] = figures(&both.without_idle);
+        table.add_row([
+            name.to_owned(),
+            top1,
+            top5,
+            bits,
+            top1_busy,
+            top5_busy,
+            bits_busy,
+        ]);
+    }
+    _ = writeln!(out, "\n{}", trimmed(&table));
+    _ = writeln!(
+        out,
+        "\nrefined predictions made for {} switches; {} switches were not to idle",
+        scores.refined_made, scores.at_switch.without_idle.decisions
+    );
+    run_time(out, &scores.run_time);
+    let lead = &scores.lead;
+    if lead.decisions > 0 {
+        let signed = |us: f64| format!("{us:+.1}µs");
+        _ = writeln!(
+            out,
+            "lead: {} ahead of the switch; p10 {}, p50 {}, p90 {}",
+            or_dash(lead.ahead, percent),
+            or_dash(lead.p10_us, signed),
+            or_dash(lead.p50_us, signed),
+            or_dash(lead.p90_us, signed),
+        );
+    }
+    let inference = &scores.inference;
+    if inference.predictions > 0 {
+        let us = |us: f64| format!("{us:.1}µs");
+        _ = writeln!(
+            out,
+            "inference: {} predictions; p50 {}, p99 {}",
+            inference.predictions,
+            or_dash(inference.p50_us, us),
+            or_dash(inference.p99_us, us)
+        );
+    }
+}
+
+fn run_time(out: &mut String, run: &RunTimeFigures) {
+    _ = writeln!(
+        out,
+        "run time of {} runs: median relative error {}; of the {} with a running median: model {}, running median {}",
+        run.runs,
+        or_dash(run.median_relative_error, percent),
+        run.compared,
+        or_dash(run.compared_median_relative_error, percent),
+        or_dash(run.running_median_relative_error, percent),
+    );
+    _ = writeln!(
+        out,
+        "run time pinball loss {} (.1 {}, .5 {}, .9 {}); {} of runs under the .1 quantile, {} under the .9",
+        or_dash(run.pinball_us, duration),
+        or_dash(run.pinball_p10_us, duration),
+        or_dash(run.pinball_p50_us, duration),
+        or_dash(run.pinball_p90_us, duration),
+        or_dash(run.below_p10, percent),
+        or_dash(run.below_p90, percent),
+    );
+}
+
+/// The end of a run.
+pub(super) fn closing(out: &mut String, end: &Final) {
+    _ = writeln!(out, "\n{:.1} s", end.elapsed_s);
+    scores(out, &end.scores);
+    if end.switches != end.scores.seen {
+        _ = writeln!(
+            out,
+            "DEFECT: {} switches were handed to the oracle, {} came back",
+            end.switches, end.scores.seen
+        );
+    }
+    if let Some(kernel) = &end.kernel {
+        kernel_side(out, kernel);
+    }
+    if let Some(lost) = &end.trace_lost {
+        _ = writeln!(
+            out,
+            "trace file: {}; {} bytes from offset {} lost",
+            lost.why, lost.bytes, lost.offset
+        );
+    }
+    let learner = &end.learner;
+    _ = writeln!(
+        out,
+        "learner: {} steps, {} refused, {} swaps of weights, {:.2} s of CPU, last loss {}",
+        learner.steps,
+        learner.refused,
+        learner.swaps,
+        learner.cpu_s,
+        or_dash(learner.loss_bits, |bits| format!("{bits:.3} bits")),
+    );
+    let output = &end.output;
+    _ = writeln!(
+        out,
+        "output: {} lines written, {} shed; {} predictions written, {} shed",
+        output.lines_written,
+        output.lines_shed,
+        output.predictions_written,
+        output.predictions_shed
+    );
+    let mut table = plain(&[
+        "busiest tasks",
+        "switches to it",
+        "foreseen",
+        "wrong guess in its place",
+        "times",
+    ]);
+    for task in &end.tasks {
+        let wrong = task
+            .wrong_pid
+            .map(|pid| name(Some(pid), task.wrong_comm.as_deref()));
+        table.add_row([
+            name(Some(task.pid), Some(&task.comm)),
+            task.decisions.to_string(),
+            percent(task.top1),
+            or_dash(wrong, |wrong| wrong),
+            task.wrong_decisions.to_string(),
+        ]);
+    }
+    if !end.tasks.is_empty() {
+        _ = writeln!(out, "\n{}", trimmed(&table));
+    }
+}
+
+/// The kernel side's counters.
+pub fn kernel_side(out: &mut String, kernel: &KernelFigures) {
+    let KernelFigures {
+        produced,
+        dropped,
+        arrived_events,
+        lost_events,
+        switches,
+        dropped_switches,
+        own_switches,
+        recursion_misses,
+    } = kernel;
+    let sum = arrived_events + lost_events;
+    let relation = if sum == *produced { "=" } else { "DEFECT: not" };
+    _ = writeln!(
+        out,
+        "kernel side: arrived {arrived_events} + lost {lost_events} {relation} produced {produced} (dropped {dropped}); switches {switches}, of them dropped {dropped_switches}; own left out {own_switches}; recursion misses {recursion_misses}"
+    );
+}
+
+/// A table without the spaces that fill its last column.
+pub fn trimmed(table: &Table) -> String {
+    table
+        .to_string()
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,78 @@
+//! The last few run or sleep times of a task, and their median.
+
+const LEN: usize = 16;
+
+/// A window of the last 16 durations.
+#[derive(Clone, Debug, Default)]
+pub struct RunHistory {
+    recent: [u64; LEN],
+    sorted: [u64; LEN],
+    len: u8,
+    at: u8,
+}
+
+impl RunHistory {
+    /// Adds a duration, ns; the oldest leaves once 16 are there.
+    pub fn push(&mut self, ns: u64) {
+        let mut len = usize::from(self.len);
+        if len == LEN {
+            let oldest = self.recent[usize::from(self.at)];
+            let out = self.sorted.partition_point(|&x| x < oldest);
+            self.sorted.copy_within(out + 1.., out);
+            len -= 1;
+        }
+        let place = self.sorted[..len].partition_point(|&x| x < ns);
+        self.sorted.copy_within(place..len, place + 1);
+        self.sorted[place] = ns;
+        self.len = (len + 1) as u8;
+        self.recent[usize::from(self.at)] = ns;
+        self.at = (self.at + 1) % LEN as u8;
+    }
+
+    /// Median of the window, ns; the upper one of two. `None` before the first duration.
+    pub fn median(&self) -> Option<u64> {
+        (self.len > 0).then(|| self.sorted[usize::from(self.len) / 2])
+    }
+
+    /// The last duration, ns.
+    pub fn last(&self) -> Option<u64> {
+        (self.len > 0).then(|| self.recent[(usize::from(self.at) + LEN - 1) % LEN])
+    }
+
+    /// First and third quartile, ns.
+    pub fn quartiles(&self) -> Option<(u64, u64)> {
+        let len = usize::from(self.len);
+        (len > 0).then(|| {
+            (
+                self.sorted[len / 4],
+                self.sorted[(len * 3 / 4).min(len - 1)],
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunHistory;
+
+    #[test]
+    fn median_of_the_last_sixteen() {
+        let mut history = RunHistory::default();
+        assert_eq!(history.median(), None);
+        let mut all = Vec::new();
+        let mut x = 12_345_u64;
+        for _ in 0..200 {
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            // Few values, so that ties are common.
+            let ns = (x >> 33) % 7;
+            history.push(ns);
+            all.push(ns);
+            let mut window = all[all.len().saturating_sub(16)..].to_vec();
+            window.sort_unstable();
+            assert_eq!(history.median(), Some(window[window.len() / 2]));
+            assert_eq!(history.last(), Some(ns));
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! What the fair scheduler would pick from a run queue, level by level.
+//!
+//! The rules are those of `pick_next_task_fair` (kernel/sched/fair.c): from the root queue downwards,
+//! take among the queue's entities the one that EEVDF prefers, the earliest deadline among the
+//! eligible ones, or before 6.6 the least vruntime, until the entity is a task. An entity is eligible if its
+//! vruntime does not exceed the queue's weighted mean (`avg_vruntime`). Real-time tasks come before all fair ones.
+
+use super::{RunQueues, Status, Sym};
+use crate::trace::event::Entity;
+
+/// How a runnable task stands in its own queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    pub sym: Sym,
+    /// 0 is the scheduler's choice, then the queue's order; tasks of queues that are not the choice come behind.
+    pub key: u64,
+    /// vruntime above the least one of its queue, ns.
+    pub vruntime_above_ns: u64,
+    /// Deadline above the earliest one of its queue, ns.
+    pub deadline_above_ns: u64,
+    pub eligible: bool,
+    /// Every group above it is the one that would be picked on its level.
+    pub group_picked: bool,
+    pub real_time: bool,
+}
+
+/// What would be picked, in the two ways in which the current task can leave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Picks {
+    /// If the current task goes to sleep now.
+    pub if_sleeps: Option<Sym>,
+    /// If the current task uses its slice up and stays runnable; may be the current task itself.
+    pub if_stays: Option<Sym>,
+}
+
+/// One level: what is queued on one `cfs_rq`.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    id: u32,
+    /// Reference for the sums, so that they do not overflow.
+    base: u64,
+    weight: i128,
+    weighted: i128,
+    least_vruntime: i64,
+    earliest_deadline: i64,
+}
+
+impl Queue {
+    fn new(id: u32, base: u64) -> Self {
+        Self {
+            id,
+            base,
+            weight: 0,
+            weighted: 0,
+            least_vruntime: i64::MAX,
+            earliest_deadline: i64::MAX,
+        }
+    }
+
+    fn relative(&self, value: u64) -> i64 {
+        value.wrapping_sub(self.base) as i64
+    }
+
+    fn add(&mut self, entity: &Entity) {
+        let vruntime = self.relative(entity.vruntime);
+        self.weight += i128::from(entity.weight);
+        self.weighted += i128::from(entity.weight) * i128::from(vruntime);
+        self.least_vruntime = self.least_vruntime.min(vruntime);
+        if let Some(deadline) = entity.deadline {
+            self.earliest_deadline = self.earliest_deadline.min(self.relative(deadline));
+        }
+    }
+
+    /// `entity_eligible`: `sum(w_i (v_i - v)) >= 0`.
+    fn eligible(&self, entity: &Entity) -> bool {
+        i128::from(self.relative(entity.vruntime)) * self.weight <= self.weighted
+    }
+
+    /// Smaller is preferred: the earliest eligible deadline; without deadlines the least vruntime.
+    fn preference(&self, entity: &Entity) -> (bool, i64) {
+        match entity.deadline {
+            Some(deadline) if self.eligible(entity) => (false, self.relative(deadline)),
+            Some(_) => (true, self.relative(entity.vruntime)),
+            None => (false, self.relative(entity.vruntime)),
+        }
+    }
+}
+
+/// A group that waits on a queue because a task below it does.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    queue: u32,
+    entity: Entity,
+}
+
+/// Scratch space of [`Picker::rank`], kept to be used again.
+#[derive(Debug, Default)]
+pub struct Picker {
+    queues: Vec<Queue>,
+    groups: Vec<Group>,
+    standings: Vec<Standing>,
+    stepped: Vec<(u32, Entity)>,
+}
+
+impl Picker {
+    /// Ranks what waits for `cpu`, and says what would be picked.
+    pub fn rank(&mut self, queues: &RunQueues, cpu: u32) -> (&[Standing], Picks) {
+        let current = queues.cpu_ref(cpu).current;
+        let if_stays = current.and_then(|current| {
+            let advanced = self.advance(queues, current, Until::SliceEnd)?;
+            self.levels(queues, cpu, Some((current, advanced)));
+            self.descend(queues, cpu, Some((current, advanced)))
+        });
+        // While it runs, the groups above it age, which counts when they are compared with others.
+        self.stepped.clear();
+        if let Some(current) = current {
+            self.advance(queues, current, Until::Median);
+        }
+        self.levels(queues, cpu, None);
+        let fair = self.descend(queues, cpu, None);
+        self.stand(queues, cpu, fair);
+        let first = self
+            .standings
+            .iter()
+            .min_by_key(|standing| standing.key)
+            .map(|standing| standing.sym);
+        (
+            &self.standings,
+            Picks {
+                if_sleeps: first,
+                if_stays,
+            },
+        )
+    }
+
+    /// The current task's entity when it has run `until` then, and with it the groups above it.
+    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
+        self.stepped.clear();
+        let task = queues.task(current);
+        let fair = task.fair.as_ref()?;
+        if task.prio < 100 {
+            return None;
+        }
+        let mut own = fair.own;
+        let weight = own.weight.max(2);
+        let slice_end = own.deadline.unwrap_or(own.vruntime.wrapping_add(TICK_NS));
+        let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
+        let delta = match until {
+            Until::SliceEnd => left,
+            Until::Median => virtual_time(task.runs.median().unwrap_or(0), weight).min(left),
+        };
+        own.vruntime = own.vruntime.wrapping_add(delta);
+        let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
+        renew(&mut own);
+        let mut queue = own.cfs_rq;
+        while let Some(&group) = queues.group(queue) {
+            let mut group = group;
+            let step = virtual_time(exec, group.weight.max(2));
+            group.vruntime = group.vruntime.wrapping_add(step);
+            renew(&mut group);
+            self.stepped.push((queue, group));
+            if self.stepped.len() > MAX_LEVELS {
+                break;
+            }
+            queue = group.cfs_rq;
+        }
+        Some(own)
+    }
+
+    fn group_entity(&self, queues: &RunQueues, queue: u32) -> Option<Entity> {
+        self.stepped
+            .iter()
+            .find_map(|(id, entity)| (*id == queue).then_some(*entity))
+            .or_else(|| queues.group(queue).copied())
+    }
+
+    fn queue(&mut self, id: u32, base: u64) -> &mut Queue {
+        let index = self
+            .queues
+            .iter()
+            .position(|queue| queue.id == id)
+            .unwrap_or_else(|| {
+                self.queues.push(Queue::new(id, base));
+                self.queues.len() - 1
+            });
+        &mut self.queues[index]
+    }
+
+    /// Gathers each level's sums over all that wait (and the current task, if it stays).
+    fn levels(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) {
+        self.queues.clear();
+        self.groups.clear();
+        for (_, own) in waiting(queues, cpu, staying) {
+            self.queue(own.cfs_rq, own.vruntime).add(&own);
+            let mut below = own.cfs_rq;
+            let mut level = 0;
+            while let Some(entity) = self.group_entity(queues, below) {
+                if self.groups.iter().any(|group| group.queue == below) || level == MAX_LEVELS {
+                    break;
+                }
+                self.groups.push(Group {
+                    queue: below,
+                    entity,
+                });
+                self.queue(entity.cfs_rq, entity.vruntime).add(&entity);
+                below = entity.cfs_rq;
+                level += 1;
+            }
+        }
+    }
+
+    fn find(&self, id: u32) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.id == id)
+    }
+
+    fn is_root(&self, id: u32) -> bool {
+        !self.groups.iter().any(|group| group.queue == id)
+    }
+
+    /// Walks down from the root queue, as `pick_next_task_fair` does.
+    fn descend(&self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) -> Option<Sym> {
+        let mut level = self.queues.iter().find(|queue| self.is_root(queue.id))?;
+        for _ in 0..=MAX_LEVELS {
+            let task = waiting(queues, cpu, staying)
+                .filter(|(_, entity)| entity.cfs_rq == level.id)
+                .map(|(sym, entity)| (level.preference(&entity), sym))
+                .min_by_key(|(preference, _)| *preference);
+            let group = self
+                .groups
+                .iter()
+                .filter(|group| group.entity.cfs_rq == level.id)
+                .map(|group| (level.preference(&group.entity), group.queue))
+                .min_by_key(|(preference, _)| *preference);
+            match (task, group) {
+                (Some((own, _)), Some((other, queue))) if other < own => {
+                    level = self.find(queue)?;
+                }
+                (None, Some((_, queue))) => level = self.find(queue)?,
+                (Some((_, sym)), _) => return Some(sym),
+                (None, None) => return None,
+            }
+        }
+        None
+    }
+
+    fn stand(&mut self, queues: &RunQueues, cpu: u32, picked: Option<Sym>) {
+        self.standings.clear();
+        let picked_queue = picked
+            .and_then(|sym| queues.task(sym).fair.as_ref())
+            .map(|fair| fair.own.cfs_rq);
+        for &sym in &queues.cpu_ref(cpu).runnable {
+            let task = queues.task(sym);
+            let mut standing = Standing {
+                sym,
+                key: u64::MAX,
+                vruntime_above_ns: 0,
+                deadline_above_ns: 0,
+                eligible: true,
+                group_picked: false,
+                real_time: task.prio < 100,
+            };
+            if task.prio < 100 {
+                // `pick_next_task` asks the real-time class first; lower numbers are more urgent.
+                standing.key = u64::from(task.prio);
+                standing.group_picked = true;
+            } else if let Some(fair) = &task.fair
+                && let Some(queue) = self.find(fair.own.cfs_rq)
+            {
+                let own = &fair.own;
+                let vruntime = queue.relative(own.vruntime);
+                standing.vruntime_above_ns = (vruntime - queue.least_vruntime) as u64;
+                if let Some(deadline) = own.deadline {
+                    standing.deadline_above_ns =
+                        (queue.relative(deadline) - queue.earliest_deadline) as u64;
+                }
+                standing.eligible = queue.eligible(own);
+                standing.group_picked = Some(own.cfs_rq) == picked_queue;
+                let (late, order) = queue.preference(own);
+                // Real time < the pick < its queue < ineligible there < other queues; inside, the order's low bits.
+                let class = match (picked == Some(sym), standing.group_picked, late) {
+                    (true, ..) => 1,
+                    (false, true, false) => 2,
+                    (false, true, true) => 3,
+                    (false, false, false) => 4,
+                    (false, false, true) => 5,
+                };
+                let reference = if late {
+                    queue.least_vruntime
+                } else {
+                    queue.earliest_deadline.min(queue.least_vruntime)
+                };
+                standing.key = (class << 60)
+                    | ((order.saturating_sub(reference)).max(0) as u64).min((1 << 60) - 1);
+            }
+            self.standings.push(standing);
+        }
+    }
+}
+
+/// `NICE_0_LOAD` on 64 bit.
+const NICE_0: u32 = 1 << 20;
+/// What a task without a slice (before 6.6) gets at least: about a tick.
+const TICK_NS: u64 = 3_000_000;
+/// Deeper hierarchies than records carry are cut.
+const MAX_LEVELS: usize = 8;
+
+/// How long a step ahead the current task has run.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// Its slice is used up.
+    SliceEnd,
+    /// Its median run time is over, or its slice.
+    Median,
+}
+
+/// `calc_delta_fair`: run time in ns as an entity of this weight counts it.
+fn virtual_time(ns: u64, weight: u32) -> u64 {
+    (u128::from(ns) * u128::from(NICE_0) / u128::from(weight)) as u64
+}
+
+/// `update_deadline`: once the slice is used up, the next one's deadline is `vruntime + slice / weight`.
+fn renew(entity: &mut Entity) {
+    let (Some(deadline), Some(slice)) = (entity.deadline, entity.slice) else {
+        return;
+    };
+    if (entity.vruntime.wrapping_sub(deadline) as i64) < 0 {
+        return;
+    }
+    let scaled = virtual_time(u64::from(slice), entity.weight.max(2));
+    entity.deadline = Some(entity.vruntime.wrapping_add(scaled));
+}
+
+fn waiting(
+    queues: &RunQueues,
+    cpu: u32,
+    staying: Option<(Sym, Entity)>,
+) -> impl Iterator<Item = (Sym, Entity)> {
+    queues
+        .cpu_ref(cpu)
+        .runnable
+        .iter()
+        .filter_map(move |&sym| {
+            let task = queues.task(sym);
+            debug_assert_eq!(task.status, Status::Runnable);
+            (task.prio >= 100).then_some(())?;
+            task.fair.as_ref().map(|fair| (sym, fair.own))
+        })
+        .chain(staying)
+}

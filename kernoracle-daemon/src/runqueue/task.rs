@@ -1,0 +1,153 @@
+//! What is remembered of one task.
+
+use super::RunHistory;
+use crate::trace::event::{Comm, Fair};
+
+/// Names a task for as long as it lives: slot and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sym(u32);
+
+const SLOT_BITS: u32 = 20;
+
+impl Sym {
+    pub(super) fn first(slot: usize) -> Self {
+        // pid_max is at most 2^22, but a million live tasks at once is beyond what one window serves.
+        assert!(slot < 1 << SLOT_BITS, "more than 2^20 tasks alive at once");
+        Self(slot as u32)
+    }
+
+    pub(super) fn next_generation(self) -> Self {
+        Self(self.0.wrapping_add(1 << SLOT_BITS))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(slot: usize) -> Self {
+        Self::first(slot)
+    }
+
+    /// Index into the table of tasks.
+    pub fn slot(self) -> usize {
+        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+    }
+
+    /// From what [`Self::raw`] gave.
+    pub fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// As a number, unique while the task lives.
+    pub fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// Whether a task waits for a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// No event has told, or events were lost.
+    #[default]
+    Unknown,
+    Running,
+    Runnable,
+    Sleeping,
+}
+
+/// Numbers in the code of a role: half from the name, half from the instance.
+pub const CODE: usize = 16;
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    pub sym: Sym,
+    pub pid: u32,
+    pub tgid: u32,
+    pub name: Comm,
+    pub prio: u8,
+    pub policy: u8,
+    pub kthread: bool,
+    pub status: Status,
+    pub cpu: u32,
+    /// The scheduler's state when an event last told it.
+    pub fair: Option<Fair>,
+    /// When the state below was last seen, ns.
+    pub seen_ns: u64,
+    /// Since when it has been runnable or asleep, ns.
+    pub since_ns: u64,
+    pub woken_ns: Option<u64>,
+    pub entered_ns: Option<u64>,
+    pub left_ns: Option<u64>,
+    pub last_left_runnable: bool,
+    pub waker: Option<Sym>,
+    pub runs: RunHistory,
+    pub sleeps: RunHistory,
+    /// Share of the last switch-outs at which it slept; a decaying mean.
+    pub voluntary: f32,
+    pub switches: u64,
+    /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
+    pub code: [f32; CODE],
+    pub(super) exiting: bool,
+    pub(super) queue_index: Option<u32>,
+}
+
+impl TaskInfo {
+    pub(super) fn new(sym: Sym, pid: u32) -> Self {
+        Self {
+            sym,
+            pid,
+            tgid: 0,
+            name: Comm::default(),
+            prio: 120,
+            policy: 0,
+            kthread: false,
+            status: Status::Unknown,
+            cpu: 0,
+            fair: None,
+            seen_ns: 0,
+            since_ns: 0,
+            woken_ns: None,
+            entered_ns: None,
+            left_ns: None,
+            last_left_runnable: false,
+            waker: None,
+            runs: RunHistory::default(),
+            sleeps: RunHistory::default(),
+            voluntary: 0.5,
+            switches: 0,
+            code: [0.0; CODE],
+            exiting: false,
+            queue_index: None,
+        }
+    }
+
+    /// Draws the code again: the name is new.
+    pub(super) fn renamed(&mut self) {
+        let role = mix(normalised_hash(self.name));
+        let instance = mix(u64::from(self.sym.raw()).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        for (bit, code) in self.code.iter_mut().enumerate() {
+            let (word, bit) = if bit < CODE / 2 {
+                (role, bit)
+            } else {
+                (instance, bit)
+            };
+            *code = if word >> bit & 1 == 1 { 0.35 } else { -0.35 };
+        }
+    }
+}
+
+/// Digits carry instances (`kworker/0:1`, `Web Content 7`): without them the name is the role.
+fn normalised_hash(name: Comm) -> u64 {
+    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
+    name.bytes()
+        .iter()
+        .filter(|byte| !byte.is_ascii_digit())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+/// The finaliser of splitmix64 (Steele, Lea and Flood 2014).
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

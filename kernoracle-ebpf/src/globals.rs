@@ -1,0 +1,83 @@
+//! What user space sets before the programs are loaded.
+//!
+//! The section of these is frozen, so the verifier knows each value as a constant: it accepts an
+//! offset from here in a direct load from a kernel object, and cuts out branches on them.
+
+use aya_ebpf::Global;
+use kernoracle_common::{ABSENT, MAX_CPUS};
+
+/// Declares globals of one type that user space overrides by name.
+macro_rules! globals {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub static $name: Global<$type> = Global::new($value);
+        )*
+    };
+}
+
+globals! {
+    /// Not zero: `sched_switch` has a fourth argument, `prev_state`.
+    PREV_STATE_ARG: u32 = 0;
+    /// The ring's size is eight times two to this.
+    LEVEL_SHIFT: u32 = 21;
+    /// Not zero: every CPU is recorded, `CPU_MASK` does not matter.
+    ALL_CPUS: u32 = 1;
+}
+
+// Offsets in bytes; in `task_struct` ...
+globals! {
+    PID: u32 = ABSENT;
+    TGID: u32 = ABSENT;
+    COMM: u32 = ABSENT;
+    PRIO: u32 = ABSENT;
+    POLICY: u32 = ABSENT;
+    FLAGS: u32 = ABSENT;
+    ON_RQ: u32 = ABSENT;
+    ON_CPU: u32 = ABSENT;
+    STATE: u32 = ABSENT;
+    CPU: u32 = ABSENT;
+    SE: u32 = ABSENT;
+}
+
+// ... and in `sched_entity`.
+globals! {
+    SE_VRUNTIME: u32 = ABSENT;
+    SE_DEADLINE: u32 = ABSENT;
+    SE_SLICE: u32 = ABSENT;
+    SE_VLAG: u32 = ABSENT;
+    SE_WEIGHT: u32 = ABSENT;
+    SE_SUM_EXEC: u32 = ABSENT;
+    SE_DELAYED: u32 = ABSENT;
+    SE_DEPTH: u32 = ABSENT;
+    SE_PARENT: u32 = ABSENT;
+    SE_CFS_RQ: u32 = ABSENT;
+}
+
+const MASK_WORDS: usize = MAX_CPUS / 64;
+
+/// One bit for each CPU that is recorded.
+#[unsafe(no_mangle)]
+pub static CPU_MASK: Global<[u64; MASK_WORDS]> = Global::new([0; MASK_WORDS]);
+
+/// Whether `cpu` is recorded.
+#[inline(always)]
+pub fn selected(cpu: u32) -> bool {
+    if ALL_CPUS.load() != 0 {
+        return true;
+    }
+    let cpu = cpu as usize;
+    if cpu >= MAX_CPUS {
+        return false;
+    }
+    // SAFETY: the index is below MASK_WORDS; the value is set before the program runs, out of the
+    // compiler's sight, hence volatile. `Global::load` would copy the whole array to the stack.
+    let word = unsafe {
+        (&raw const CPU_MASK)
+            .cast::<u64>()
+            .add(cpu / 64)
+            .read_volatile()
+    };
+    word >> (cpu % 64) & 1 != 0
+}

@@ -1,0 +1,209 @@
+//! From the filter to the ring: what every record has in common.
+
+use crate::globals::LEVEL_SHIFT;
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::map,
+    maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+};
+use aya_log_ebpf::warn;
+use core::arch::asm;
+use kernoracle_common::{Control, Displaced, Header, Kind, PerCpu};
+
+/// The records. The loader sets its size.
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
+
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+#[map]
+static PER_CPU: PerCpuArray<PerCpu> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static DISPLACED: PerCpuArray<Displaced> = PerCpuArray::with_max_entries(1, 0);
+
+pub fn control() -> Option<*mut Control> {
+    CONTROL.get_ptr_mut(0)
+}
+
+/// The daemon's thread group (0: none) while recording is on, else nothing. The first thing that a
+/// program asks.
+#[inline(always)]
+pub fn recording() -> Option<u32> {
+    let control = control()?;
+    // SAFETY: a map value, which user space changes: volatile.
+    unsafe {
+        if (&raw const (*control).recording).read_volatile() == 0 {
+            return None;
+        }
+        Some((&raw const (*control).own_tgid).read_volatile())
+    }
+}
+
+pub fn displaced() -> Option<*mut Displaced> {
+    DISPLACED.get_ptr_mut(0)
+}
+
+/// The CPU that runs the program, and what it keeps.
+#[derive(Clone, Copy)]
+pub struct Here {
+    pub cpu: u32,
+    pub state: *mut PerCpu,
+}
+
+/// Adds one in a single instruction, for an interrupt may run another program between two; the value
+/// before.
+// The target has no atomic operations in `core`: it lacks a compare-and-swap before v3.
+#[inline(always)]
+fn count(counter: *mut u64) -> u64 {
+    let mut value = 1_u64;
+    // SAFETY: an aligned u64 in a map value, which the verifier checks.
+    unsafe {
+        asm!(
+            "{value} = atomic_fetch_add((u64 *)({counter} + 0), {value})",
+            counter = in(reg) counter,
+            value = inout(reg) value,
+        );
+    }
+    value
+}
+
+impl Here {
+    #[inline(always)]
+    pub fn new() -> Option<Self> {
+        // SAFETY: a helper without arguments.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        Some(Self {
+            cpu,
+            state: PER_CPU.get_ptr_mut(0)?,
+        })
+    }
+
+    /// Counts a switch from or to the daemon that is left out.
+    #[inline(always)]
+    pub fn left_out(self) {
+        // SAFETY: `state` is a map value.
+        count(unsafe { &raw mut (*self.state).counters.own });
+    }
+
+    /// Counts a record that cannot be; the number before.
+    #[inline(always)]
+    pub fn impossible(self) -> u64 {
+        // SAFETY: `state` is a map value.
+        count(unsafe { &raw mut (*self.state).counters.impossible })
+    }
+
+    /// Counts a record and reserves its space; counts it as dropped if there is none.
+    #[inline(always)]
+    pub fn reserve<T: 'static>(self, kind: Kind) -> Option<Reserved<T>> {
+        let switch = matches!(kind, Kind::Switch);
+        // SAFETY: `state` is a map value.
+        let counters = unsafe { &raw mut (*self.state).counters };
+        // SAFETY: as above, for each of the counters.
+        unsafe {
+            count(&raw mut (*counters).produced);
+            if switch {
+                count(&raw mut (*counters).switches);
+            }
+        }
+        if let Some(entry) = RECORDS.reserve::<T>(0) {
+            return Some(Reserved {
+                entry,
+                here: self,
+                kind,
+            });
+        }
+        // SAFETY: as above.
+        unsafe {
+            if switch {
+                count(&raw mut (*counters).dropped_switches);
+            }
+            if count(&raw mut (*counters).dropped) == 0 {
+                warn_dropped(self.cpu);
+            }
+        }
+        None
+    }
+}
+
+/// Space for a record; it must be submitted.
+#[must_use = "the verifier refuses a program that does not submit it"]
+pub struct Reserved<T: 'static> {
+    entry: RingBufEntry<T>,
+    here: Here,
+    kind: Kind,
+}
+
+impl<T> Reserved<T> {
+    #[inline(always)]
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self.entry.as_mut_ptr()
+    }
+
+    /// Writes the header, at the start of every record, and hands the record over.
+    #[inline(always)]
+    pub fn submit(mut self, ts_ns: u64, flags: u8) {
+        let Here { cpu, state } = self.here;
+        let header = self.entry.as_mut_ptr().cast::<Header>();
+        // SAFETY: `T` starts with a header; `state` is a map value.
+        unsafe {
+            (*header).ts_ns = ts_ns;
+            // After the reserve: what was dropped before it is in the sum.
+            (*header).lost = (&raw const (*state).counters.dropped).read_volatile();
+            (*header).cpu = cpu;
+            (*header).kind = self.kind as u8;
+            (*header).flags = flags;
+            (*header).reserved = 0;
+        }
+        self.entry.submit(wakeup(state));
+    }
+}
+
+/// Wakes the reader when the ring has filled by another eighth, and not for every record: a wake-up
+/// for each costs more than the switch that it reports, and on the reader's own CPU it makes the next.
+/// What stays below is fetched by the reader's timer.
+#[inline(always)]
+fn wakeup(state: *mut PerCpu) -> u64 {
+    let level = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) >> LEVEL_SHIFT.load();
+    // SAFETY: a map value of this CPU. A nested program's write between the two may be lost, which
+    // costs a wake-up too many or too few, and no record.
+    unsafe {
+        let before = (*state).wake_level;
+        if level != before {
+            (*state).wake_level = level;
+            if level > before {
+                return u64::from(BPF_RB_FORCE_WAKEUP);
+            }
+        }
+    }
+    u64::from(BPF_RB_NO_WAKEUP)
+}
+
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Once a CPU: the counters tell the rest.
+// Not inlined: formatting needs stack that the callers use for themselves.
+#[cold]
+#[inline(never)]
+fn warn_dropped(cpu: u32) {
+    warn!(
+        &(),
+        "cpu {}: the ring is full, records are being dropped", cpu
+    );
+}
+
+/// A hierarchy that no kernel builds: the offsets must be wrong.
+#[cold]
+#[inline(never)]
+pub fn warn_impossible(pid: u32, depth: u32) {
+    warn!(
+        &(),
+        "pid {}: its group hierarchy has {} levels, which cannot be", pid, depth
+    );
+}

@@ -1,0 +1,190 @@
+//! Loads: they run until they are dropped, a failing test included.
+
+use crate::live;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// s; a load ends by itself when the test program was killed and could not end it.
+const AT_MOST: &str = "180";
+
+/// A command that keeps a CPU busy, with all that it starts.
+#[derive(Debug)]
+pub struct Load {
+    child: Child,
+    command: String,
+}
+
+impl Load {
+    /// Starts a command that may only use this CPU.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start(cpu: u32, command: &[&str]) -> Self {
+        let child = Command::new("timeout")
+            .args(["--signal=KILL", AT_MOST])
+            .args(["taskset", "--cpu-list", &cpu.to_string()])
+            .args(command)
+            .env("PATH", live::path())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("timeout starts");
+        Self {
+            child,
+            command: command.join(" "),
+        }
+    }
+
+    /// Eight groups of twenty senders and twenty receivers over pipes.
+    pub fn hackbench(cpu: u32) -> Self {
+        Self::start(cpu, &["hackbench", "-p", "-g", "8", "-l", "100000000"])
+    }
+
+    /// Two groups of twenty senders and twenty receivers over sockets.
+    pub fn messaging(cpu: u32) -> Self {
+        Self::start(
+            cpu,
+            &[
+                "perf",
+                "bench",
+                "sched",
+                "messaging",
+                "-g",
+                "2",
+                "-l",
+                "100000000",
+            ],
+        )
+    }
+
+    /// # Panics
+    ///
+    /// If it has ended: what was measured was not under load.
+    pub fn assert_running(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        assert_eq!(ended, None, "{} has ended", self.command);
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx with one worker, and `ab` that asks it for a page, five requests at a time.
+#[derive(Debug)]
+pub struct Web {
+    // Dropped in this order.
+    ab: Load,
+    nginx: Load,
+    _directory: TempDir,
+}
+
+impl Web {
+    /// # Panics
+    ///
+    /// If nginx does not come up.
+    pub fn start(cpu: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for nginx");
+        let at = directory.path().display();
+        // Free now; nobody else on this machine asks for ports by number.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        fs::write(
+            directory.path().join("index.html"),
+            "<p>hello</p>\n".repeat(40),
+        )
+        .expect("a page");
+        let user = if nix::unistd::geteuid().is_root() {
+            "user root;"
+        } else {
+            ""
+        };
+        let configuration = format!(
+            "{user}
+daemon off;
+worker_processes 1;
+pid {at}/pid;
+error_log {at}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {at}/body;
+    proxy_temp_path {at}/proxy;
+    fastcgi_temp_path {at}/fastcgi;
+    uwsgi_temp_path {at}/uwsgi;
+    scgi_temp_path {at}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {at}; }}
+}}
+"
+        );
+        let file = directory.path().join("nginx.conf");
+        fs::write(&file, configuration).expect("a configuration");
+        let log = directory.path().join("error.log");
+        let mut nginx = Load::start(
+            cpu,
+            &[
+                "nginx",
+                "-p",
+                &at.to_string(),
+                "-e",
+                &log.display().to_string(),
+                "-c",
+                &file.display().to_string(),
+            ],
+        );
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if nginx.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                panic!(
+                    "nginx ended: {}",
+                    fs::read_to_string(&log).unwrap_or_default()
+                );
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let ab = Load::start(
+            cpu,
+            &[
+                "ab",
+                "-q",
+                "-n",
+                "1000000",
+                "-c",
+                "5",
+                &format!("http://127.0.0.1:{port}/index.html"),
+            ],
+        );
+        Self {
+            ab,
+            nginx,
+            _directory: directory,
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If one of the two has ended.
+    pub fn assert_running(&mut self) {
+        self.ab.assert_running();
+        self.nginx.assert_running();
+    }
+}

@@ -1,0 +1,474 @@
+//! `replay` and `eval` on trace files that the test makes.
+
+use assert_cmd::Command;
+use kernoracle::trace::{
+    TraceWriter,
+    event::{Body, Comm, Event, Snapshot, Switch, Task, Wake, WakeKind},
+    origin::Origin,
+};
+use predicates::prelude::*;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+const PERIOD_NS: u64 = 1_000_000;
+
+fn kernoracle() -> Command {
+    kernoracle_tests::kernoracle()
+}
+
+fn task(pid: u32) -> Task {
+    let (comm, prio) = match pid {
+        0 => ("swapper/0".to_owned(), 140),
+        pid => (format!("task-{pid}"), 120),
+    };
+    Task {
+        pid,
+        tgid: pid,
+        comm: Comm::new(&comm),
+        prio,
+        on_rq: pid != 0,
+        ..Task::default()
+    }
+}
+
+/// On CPU 0, in turn: 1, 2, 3, idle; each for its pid in units of 100 us, idle until the period ends. A
+/// gap of seven events in the middle. Returns how many switches it has.
+fn write_trace(path: &Path, rounds: u64) -> u64 {
+    let mut writer = TraceWriter::create(
+        path,
+        &Origin {
+            cpus: 1,
+            ..Origin::default()
+        },
+    )
+    .unwrap();
+    let mut seq = 0;
+    let mut switches = 0;
+    let mut write = |ts_ns: u64, body: Body| {
+        switches += u64::from(matches!(body, Body::Switch(_)));
+        let numbers = if let Body::Gap { lost } = &body {
+            *lost
+        } else {
+            1
+        };
+        writer
+            .write(&Event {
+                ts_ns,
+                seq,
+                cpu: 0,
+                body,
+            })
+            .unwrap();
+        seq += numbers;
+    };
+    let start_ns = 5_000_000_000;
+    for pid in [1, 2, 3] {
+        let snapshot = Snapshot {
+            task: task(pid),
+            state: 1,
+            target_cpu: 0,
+            on_cpu: false,
+        };
+        write(start_ns, Body::Snapshot(snapshot));
+    }
+    for round in 0..rounds {
+        let mut ts_ns = start_ns + (round + 1) * PERIOD_NS;
+        if round == rounds / 2 {
+            write(ts_ns, Body::Gap { lost: 7 });
+        }
+        for pid in [1, 2, 3] {
+            let wake = |kind| Wake {
+                kind,
+                waker_pid: 0,
+                target_cpu: 0,
+                task: task(pid),
+            };
+            write(ts_ns, Body::Wake(wake(WakeKind::Waking)));
+            write(ts_ns, Body::Wake(wake(WakeKind::Wakeup)));
+        }
+        for (prev, next) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
+            let switch = Switch {
+                prev: task(prev),
+                next: task(next),
+                prev_state: u32::from(prev != 0),
+                preempt: false,
+                merged: false,
+                hidden_ns: 0,
+            };
+            ts_ns += 1000 + u64::from(prev) * 100_000;
+            write(ts_ns, Body::Switch(switch));
+        }
+    }
+    writer.finish().unwrap();
+    switches
+}
+
+fn json_lines(text: &[u8]) -> Vec<Value> {
+    String::from_utf8(text.to_vec())
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn count(value: &Value, pointer: &str) -> u64 {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("{pointer} in {value}"))
+}
+
+/// `seen = scored + unscored (by reason)`.
+fn adds_up(scores: &Value) {
+    let unscored: u64 = ["first", "gap", "broken", "overload"]
+        .iter()
+        .map(|reason| count(scores, &format!("/unscored/{reason}")))
+        .sum();
+    assert_eq!(
+        count(scores, "/seen"),
+        count(scores, "/scored") + unscored,
+        "{scores}"
+    );
+}
+
+#[test]
+fn twice_the_same_gives_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    let switches = write_trace(&trace, 600);
+    let replay = |name: &str, seed: &str| {
+        let predictions = directory.path().join(name);
+        let output = kernoracle()
+            .arg("replay")
+            .arg(&trace)
+            .args([
+                "--seed",
+                seed,
+                "--learn-every",
+                "64",
+                "--log-format",
+                "json",
+                "--predictions",
+            ])
+            .arg(&predictions)
+            .assert()
+            .success();
+        (
+            fs::read(predictions).unwrap(),
+            output.get_output().stdout.clone(),
+        )
+    };
+    let (first, log) = replay("first.jsonl", "7");
+    let (second, again) = replay("second.jsonl", "7");
+    assert!(first == second, "predictions differ");
+    assert!(log == again, "logs differ");
+    let (other, _) = replay("other.jsonl", "8");
+    assert!(first != other, "another seed must give other probabilities");
+
+    let records = json_lines(&first);
+    let lines = json_lines(&log);
+    let end = lines.last().unwrap();
+    assert_eq!(end["type"], "final");
+    assert_eq!(count(end, "/switches"), switches);
+    assert_eq!(count(end, "/scores/seen"), switches);
+    adds_up(&end["scores"]);
+    assert_eq!(count(end, "/scores/scored"), records.len() as u64);
+    assert_eq!(
+        count(end, "/output/predictions_written"),
+        records.len() as u64
+    );
+    assert_eq!(count(end, "/output/predictions_shed"), 0);
+    assert_eq!(count(end, "/output/lines_shed"), 0);
+    assert_eq!(count(end, "/output/lines_written"), lines.len() as u64 - 1);
+    assert_eq!(count(end, "/scores/lost_events"), 7);
+    assert!(count(end, "/scores/unscored/gap") >= 1, "{end}");
+
+    // The figures are those of the records.
+    let hits = records
+        .iter()
+        .filter(|record| record["at_switch"]["rank"] == 1)
+        .count();
+    let top1 = hits as f64 / records.len() as f64;
+    assert_eq!(
+        end["scores"]["at_switch"]["all"]["top1"].as_f64(),
+        Some(top1)
+    );
+    for record in &records {
+        assert_eq!(record["at_switch"]["lead_ns"], Value::Null);
+        assert_eq!(record["at_switch"]["inference_ns"], Value::Null);
+    }
+    // A gap is told where it was, and summaries add up to the whole.
+    assert_eq!(lines.iter().filter(|line| line["type"] == "gap").count(), 1);
+    assert_eq!(lines[0]["type"], "start");
+}
+
+#[test]
+fn every_switch_is_logged_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    write_trace(&trace, 300);
+    let log = |arguments: &[&str]| {
+        let output = kernoracle()
+            .arg("replay")
+            .arg(&trace)
+            .args(["--log-format", "json"])
+            .args(arguments)
+            .assert()
+            .success();
+        json_lines(&output.get_output().stdout)
+    };
+    let predictions = |lines: &[Value]| {
+        lines
+            .iter()
+            .filter(|line| line["type"] == "prediction")
+            .count() as u64
+    };
+    let all = log(&["--every-switch"]);
+    let scored = count(all.last().unwrap(), "/scores/scored");
+    assert_eq!(predictions(&all), scored);
+    // The trace is .3 s long: five a second give at most three slots, begun or whole.
+    let sampled = log(&[]);
+    assert!(
+        (1..=3).contains(&predictions(&sampled)),
+        "{}",
+        predictions(&sampled)
+    );
+    assert_eq!(predictions(&log(&["--samples-per-second", "0"])), 0);
+    let narrowed = log(&["--every-switch", "--task", "^task-3/3$"]);
+    assert!(predictions(&narrowed) > 0);
+    for line in narrowed.iter().filter(|line| line["type"] == "prediction") {
+        let pids = [
+            &line["ran_pid"],
+            &line["actual_pid"],
+            &line["predicted_pid"],
+        ];
+        assert!(pids.iter().any(|pid| **pid == 3), "{line}");
+    }
+    assert_eq!(
+        count(narrowed.last().unwrap(), "/scores/scored"),
+        scored,
+        "scores are of all"
+    );
+}
+
+#[test]
+fn text_is_for_a_person() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    write_trace(&trace, 1500);
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("task that ran")
+                .and(predicate::str::contains("untrained"))
+                .and(predicate::str::contains("sw/s  top-1"))
+                .and(predicate::str::contains("7 events lost"))
+                .and(predicate::str::contains("= scored"))
+                .and(predicate::str::contains("busiest tasks"))
+                .and(predicate::str::contains("\u{1b}").not()),
+        );
+}
+
+#[test]
+fn the_log_goes_to_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    let log = directory.path().join("log");
+    write_trace(&trace, 100);
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .arg("--log-file")
+        .arg(&log)
+        .assert()
+        .success()
+        .stdout("");
+    assert!(fs::read_to_string(&log).unwrap().contains("= scored"));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    write_trace(&trace, 5000);
+    let mut replay = std::process::Command::new(kernoracle_tests::binary())
+        .arg("replay")
+        .arg(&trace)
+        .arg("--every-switch")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(replay.stdout.take());
+    let output = replay.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn eval_adds_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (short, long) = (
+        directory.path().join("short.kot"),
+        directory.path().join("long.kot"),
+    );
+    let counts = [write_trace(&short, 50), write_trace(&long, 400)];
+    let output = kernoracle()
+        .args(["eval", "--json"])
+        .args([&short, &long])
+        .assert()
+        .success();
+    let json: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let loads = json["loads"].as_array().unwrap();
+    assert_eq!(loads.len(), 2);
+    for (load, switches) in loads.iter().zip(counts) {
+        adds_up(&load["all"]);
+        adds_up(&load["after_warm_up"]);
+        assert_eq!(count(load, "/all/seen"), switches);
+        let warm_up = (switches as f64 * 0.7).floor() as u64;
+        assert_eq!(count(load, "/after_warm_up/seen"), switches - warm_up);
+    }
+    for (mean, part) in [
+        ("macro_mean", "all"),
+        ("macro_mean_after_warm_up", "after_warm_up"),
+    ] {
+        for predictor in ["at_switch", "refined", "order1", "backoff8", "scheduler"] {
+            for set in ["all", "without_idle"] {
+                let pointer = format!("/{predictor}/{set}/top1");
+                let of = |value: &Value| value.pointer(&pointer).and_then(Value::as_f64).unwrap();
+                let expected = f64::midpoint(of(&loads[0][part]), of(&loads[1][part]));
+                assert!(
+                    (of(&json[mean]) - expected).abs() < 1e-12,
+                    "{mean}{pointer}"
+                );
+            }
+        }
+    }
+    kernoracle()
+        .arg("eval")
+        .args([&short, &long])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("macro mean").and(predicate::str::contains("back-off-8")));
+}
+
+#[test]
+fn files_that_are_no_traces_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing.kot");
+    let empty = directory.path().join("empty.kot");
+    let foreign = directory.path().join("foreign.kot");
+    fs::write(&empty, "").unwrap();
+    fs::write(
+        &foreign,
+        "this is no trace file, but it is long enough for a header\n".repeat(9),
+    )
+    .unwrap();
+    let predictions = directory.path().join("predictions.jsonl");
+    for file in [&missing, &empty, &foreign, &directory.path().to_owned()] {
+        for command in ["replay", "eval"] {
+            kernoracle()
+                .arg(command)
+                .arg(file)
+                .assert()
+                .code(2)
+                .stdout("")
+                .stderr(kernoracle_tests::one_line_with(&file.display().to_string()));
+        }
+        kernoracle()
+            .arg("replay")
+            .arg(file)
+            .arg("--predictions")
+            .arg(&predictions)
+            .assert()
+            .code(2);
+        assert!(!predictions.exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn a_cut_file_is_played_as_far_as_it_goes_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    let switches = write_trace(&trace, 20_000);
+    let bytes = fs::read(&trace).unwrap();
+    fs::write(&trace, &bytes[..bytes.len() / 2]).unwrap();
+    let output = kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .args([
+            "--no-learn",
+            "--log-format",
+            "json",
+            "--samples-per-second",
+            "0",
+        ])
+        .assert()
+        .code(2)
+        .stderr(kernoracle_tests::one_line_with(
+            &trace.display().to_string(),
+        ));
+    let lines = json_lines(&output.get_output().stdout);
+    let end = lines.last().unwrap();
+    adds_up(&end["scores"]);
+    assert!(count(end, "/scores/seen") < switches);
+    assert!(count(end, "/trace_lost/bytes") > 0);
+    kernoracle()
+        .args(["eval", "--no-learn"])
+        .arg(&trace)
+        .assert()
+        .code(2)
+        .stdout(predicate::str::contains("macro mean"))
+        .stderr(kernoracle_tests::one_line_with("offset"));
+}
+
+#[test]
+fn a_model_that_is_none_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    let model = directory.path().join("a.safetensors");
+    write_trace(&trace, 10);
+    for content in [None, Some("not safetensors")] {
+        if let Some(content) = content {
+            fs::write(&model, content).unwrap();
+        }
+        kernoracle()
+            .arg("replay")
+            .arg(&trace)
+            .arg("--model")
+            .arg(&model)
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(kernoracle_tests::one_line_with(
+                &model.display().to_string(),
+            ));
+    }
+}
+
+#[test]
+fn a_model_that_was_saved_is_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("a.kot");
+    let model = directory.path().join("a.safetensors");
+    write_trace(&trace, 300);
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .args(["--learn-every", "64", "--save-model"])
+        .arg(&model)
+        .assert()
+        .success();
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .arg("--no-learn")
+        .arg("--model")
+        .arg(&model)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("untrained").not());
+}

@@ -1,0 +1,351 @@
+//! The capture on the running kernel: counts, order and chains of what it hands out.
+
+use kernoracle::{
+    probe::{Capture, Config, ProbeError, capabilities},
+    trace::event::{Body, Event, Switch, Task},
+};
+use std::{
+    collections::HashMap,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// One capture at a time: each test's load would fill the other's ring.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn config() -> Config {
+    Config {
+        ring_bytes: 16 << 20,
+        cpus: Vec::new(),
+        include_self: false,
+        latency: Duration::from_millis(10),
+    }
+}
+
+/// `None`, with the reason printed, where this kernel or user cannot.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    let guard = ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let missing: Vec<_> = capabilities()
+        .into_iter()
+        .filter(|c| c.required && !c.ok)
+        .collect();
+    match missing.first() {
+        None => Some(guard),
+        Some(check) => {
+            println!("skipped: {}: {}", check.name, check.detail);
+            None
+        }
+    }
+}
+
+/// Two processes that hand a byte back and forth on CPU 0, until killed.
+struct PingPong(Child);
+
+impl PingPong {
+    fn start() -> Self {
+        let script = "import os
+a, b = os.pipe(), os.pipe()
+os.sched_setaffinity(0, [0])
+if os.fork() == 0:
+    os.close(a[1]); os.close(b[0])
+    while os.read(a[0], 1): os.write(b[1], b'x')
+    os._exit(0)
+while True:
+    os.write(a[1], b'x')
+    os.read(b[0], 1)";
+        let child = Command::new("python3")
+            .args(["-c", script])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3 runs");
+        Self(child)
+    }
+}
+
+impl Drop for PingPong {
+    fn drop(&mut self) {
+        // The other one ends when the pipe breaks: it holds no other end. Gone already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn collect(capture: &mut Capture, time: Duration) -> Vec<Event> {
+    let mut events = Vec::new();
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        capture.wait().unwrap();
+        capture
+            .drain(10_000, &mut |event| events.push(event.clone()))
+            .unwrap();
+    }
+    events
+}
+
+fn stop(capture: &mut Capture, events: &mut Vec<Event>) {
+    capture.stop().unwrap();
+    capture
+        .drain(usize::MAX, &mut |event| events.push(event.clone()))
+        .unwrap();
+    let again = capture
+        .drain(usize::MAX, &mut |event| events.push(event.clone()))
+        .unwrap();
+    assert_eq!(
+        (again.events, again.backlog_bytes),
+        (0, 0),
+        "all was handed out"
+    );
+}
+
+/// `seen + lost == produced` for each CPU, by what was handed out; the losses.
+fn account(capture: &Capture, events: &[Event]) -> u64 {
+    let mut all_lost = 0;
+    for (cpu, counters) in capture.counters().unwrap().into_iter().enumerate() {
+        let (mut next_seq, mut seen, mut lost, mut switches, mut ts) = (0, 0, 0, 0, 0);
+        for event in events.iter().filter(|event| event.cpu as usize == cpu) {
+            assert_eq!(
+                event.seq, next_seq,
+                "cpu {cpu}: numbers without a hole: {event:?}"
+            );
+            assert!(event.ts_ns >= ts, "cpu {cpu}: time runs forward: {event:?}");
+            ts = event.ts_ns;
+            match event.body {
+                Body::Gap { lost: n } => {
+                    assert!(n > 0, "cpu {cpu}: an empty gap");
+                    lost += n;
+                    next_seq += n;
+                }
+                ref body => {
+                    switches += u64::from(matches!(body, Body::Switch(_)));
+                    seen += 1;
+                    next_seq += 1;
+                }
+            }
+        }
+        assert_eq!(
+            seen + lost,
+            counters.produced,
+            "cpu {cpu}: {seen} seen, {lost} lost: {counters:?}"
+        );
+        assert_eq!(lost, counters.dropped, "cpu {cpu}: {counters:?}");
+        assert_eq!(
+            switches + counters.dropped_switches,
+            counters.switches,
+            "cpu {cpu}: switches: {counters:?}"
+        );
+        assert_eq!(counters.impossible, 0, "cpu {cpu}: {counters:?}");
+        all_lost += lost;
+    }
+    assert_eq!(capture.malformed(), 0);
+    assert_eq!(capture.recursion_misses().unwrap(), 0);
+    all_lost
+}
+
+fn switches(events: &[Event], cpu: u32) -> impl Iterator<Item = &Switch> {
+    events
+        .iter()
+        .filter(move |event| event.cpu == cpu)
+        .filter_map(|event| match &event.body {
+            Body::Switch(switch) => Some(switch),
+            _ => None,
+        })
+}
+
+/// Run time only grows; a fair task has a queue and a weight.
+fn check_task(task: &Task, run: &mut HashMap<u32, u64>) {
+    let Some(fair) = &task.fair else {
+        assert!(
+            task.pid == 0 || !(100..140).contains(&task.prio),
+            "{task:?}"
+        );
+        return;
+    };
+    assert!(fair.own.weight > 0, "{task:?}");
+    assert_eq!(
+        fair.parents.len(),
+        usize::from(fair.depth).min(3),
+        "{task:?}"
+    );
+    let before = run.insert(task.pid, fair.sum_exec_ns).unwrap_or(0);
+    assert!(
+        fair.sum_exec_ns >= before,
+        "ran {before} ns before: {task:?}"
+    );
+}
+
+#[test]
+fn counts_add_up_and_switches_chain_under_load() {
+    let Some(_alone) = alone() else { return };
+    let load = PingPong::start();
+    let mut capture = Capture::start(&config()).unwrap();
+    let mut events = collect(&mut capture, Duration::from_secs(2));
+    drop(load);
+    stop(&mut capture, &mut events);
+    assert_eq!(
+        account(&capture, &events),
+        0,
+        "nothing is lost with the default ring"
+    );
+
+    let own = std::process::id();
+    let mut run = HashMap::new();
+    let mut chained = 0;
+    for cpu in 0..capture.origin().cpus {
+        let mut running: Option<&Task> = None;
+        for switch in switches(&events, cpu) {
+            let Switch { prev, next, .. } = switch;
+            assert!(prev.tgid != own && next.tgid != own, "own: {switch:?}");
+            assert_ne!(prev.pid, next.pid, "cpu {cpu}: {switch:?}");
+            // Of the load only: kernels are seen, by their own ftrace, to pass over the trace point when
+            // some tasks leave the CPU.
+            if let Some(load) = running.filter(|task| task.comm.bytes() == b"python3") {
+                assert_eq!(
+                    prev.pid, load.pid,
+                    "cpu {cpu}: {load:?} was running: {switch:?}"
+                );
+                chained += 1;
+            }
+            running = Some(next);
+        }
+        for switch in switches(&events, cpu) {
+            for task in [&switch.prev, &switch.next]
+                .into_iter()
+                .filter(|task| task.pid != 0)
+            {
+                if cpu == 0 && task.comm.bytes() == b"python3" {
+                    check_task(task, &mut run);
+                }
+            }
+        }
+    }
+    assert!(chained > 1000, "{chained} switches away from the load");
+    assert!(run.len() >= 2, "both tasks of the load were seen: {run:?}");
+}
+
+#[test]
+fn snapshot_has_the_tasks_that_slept_before() {
+    let Some(_alone) = alone() else { return };
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut capture = Capture::start(&config()).unwrap();
+    let mut events = collect(&mut capture, Duration::from_millis(100));
+    stop(&mut capture, &mut events);
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    account(&capture, &events);
+    let snapshot = |pid: u32| {
+        events.iter().find_map(|event| match &event.body {
+            Body::Snapshot(snapshot) if snapshot.task.pid == pid => Some(snapshot),
+            _ => None,
+        })
+    };
+    let found = snapshot(sleeper.id()).expect("the sleeping task is in the snapshot");
+    assert_eq!(found.task.comm.bytes(), b"sleep");
+    assert_eq!(snapshot(std::process::id()), None, "own tasks are left out");
+}
+
+#[test]
+fn a_full_ring_loses_and_says_exactly_how_much() {
+    let Some(_alone) = alone() else { return };
+    let load = PingPong::start();
+    let small = Config {
+        ring_bytes: 64 * 1024,
+        ..config()
+    };
+    let mut capture = Capture::start(&small).unwrap();
+    // Nobody reads: the ring fills.
+    thread::sleep(Duration::from_millis(500));
+    let mut events = collect(&mut capture, Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
+    drop(load);
+    stop(&mut capture, &mut events);
+    let lost = account(&capture, &events);
+    assert!(lost > 0, "{:?}", capture.counters());
+    let tail = events.iter().rev().find(|event| event.cpu == 0).unwrap();
+    assert!(
+        matches!(tail.body, Body::Gap { .. }),
+        "the loss behind the last record: {tail:?}"
+    );
+}
+
+#[test]
+fn own_switches_are_kept_when_asked_for() {
+    let Some(_alone) = alone() else { return };
+    let mut capture = Capture::start(&Config {
+        include_self: true,
+        ..config()
+    })
+    .unwrap();
+    let mut events = collect(&mut capture, Duration::from_millis(300));
+    stop(&mut capture, &mut events);
+    account(&capture, &events);
+    let own = std::process::id();
+    let is_own = |switch: &Switch| switch.prev.tgid == own || switch.next.tgid == own;
+    let cpus = capture.origin().cpus;
+    assert!((0..cpus).any(|cpu| switches(&events, cpu).any(is_own)));
+    assert!(
+        capture
+            .counters()
+            .unwrap()
+            .iter()
+            .all(|counters| counters.own == 0)
+    );
+    assert!(capture.origin().includes_self);
+}
+
+#[test]
+fn only_the_named_cpu_is_recorded() {
+    let Some(_alone) = alone() else { return };
+    let load = PingPong::start();
+    let mut capture = Capture::start(&Config {
+        cpus: vec![0],
+        ..config()
+    })
+    .unwrap();
+    let mut events = collect(&mut capture, Duration::from_millis(300));
+    drop(load);
+    stop(&mut capture, &mut events);
+    account(&capture, &events);
+    assert!(switches(&events, 0).count() > 100);
+    for event in &events {
+        match &event.body {
+            Body::Switch(_) => assert_eq!(event.cpu, 0),
+            Body::Wake(wake) => assert!(event.cpu == 0 || wake.target_cpu == 0, "{event:?}"),
+            Body::Migrate {
+                from_cpu, to_cpu, ..
+            } => assert!(*from_cpu == 0 || *to_cpu == 0),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn bad_configurations_are_refused_in_one_line() {
+    let refused = |config: Config| {
+        let error = Capture::start(&config).unwrap_err();
+        assert!(!error.to_string().contains('\n'), "{error}");
+        error
+    };
+    assert!(matches!(
+        refused(Config {
+            ring_bytes: 5000,
+            ..config()
+        }),
+        ProbeError::RingSize {
+            bytes: 5000,
+            suggestion: 8192,
+            ..
+        }
+    ));
+    let Some(_alone) = alone() else { return };
+    assert!(matches!(
+        refused(Config {
+            cpus: vec![0, 4096],
+            ..config()
+        }),
+        ProbeError::NoCpu { cpu: 4096, .. }
+    ));
+}
