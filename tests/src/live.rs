@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
 };
 
 /// Each test's load would disturb the other's counts. Cargo starts the test programs one after another.
@@ -35,6 +36,20 @@ pub fn ready(test: &str, programs: &[&str]) -> Option<Alone> {
     None
 }
 
+/// Whether there is a CPU besides CPU 0; says that `test` is skipped if not.
+pub fn second_cpu(test: &str) -> bool {
+    let cpus = cpus();
+    if cpus < 2 {
+        println!("SKIPPED {test}: it needs CPUs 0 and 1, this machine has {cpus}");
+    }
+    cpus > 1
+}
+
+/// CPUs that a test may use.
+pub fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The name of the function around `here`, as the test runner prints it, behind its program's name.
 pub fn name_around<F>(here: &F) -> &'static str {
     let name = type_name_of_val(here);
@@ -43,9 +58,16 @@ pub fn name_around<F>(here: &F) -> &'static str {
 
 /// Goes on with an [`Alone`], or returns from the test with the reason printed.
 ///
-/// Arguments: programs that the test starts.
+/// Arguments: programs that the test starts; behind `two cpus;` if it needs CPU 1 too.
 #[macro_export]
 macro_rules! live_or_skip {
+    (two cpus; $($program:literal),*) => {{
+        fn here() {}
+        if !$crate::live::second_cpu($crate::live::name_around(&here)) {
+            return;
+        }
+        $crate::live_or_skip!($($program),*)
+    }};
     ($($program:literal),*) => {{
         fn here() {}
         let test = $crate::live::name_around(&here);

@@ -47,6 +47,8 @@ impl Perf {
         let log = File::create(directory.path().join("log")).expect("a log for perf");
         let child = Command::new("taskset")
             .args(["--cpu-list", &reader_cpu.to_string()])
+            // It takes its time to come and go, more of it the more the load leaves it none.
+            .args(["nice", "-n", "-20"])
             .args(["perf", "record", "-k", "CLOCK_MONOTONIC"])
             .args(["-e", "sched:sched_switch", "-C", &cpu.to_string()])
             // Pages enough for seconds without a reader.
@@ -89,16 +91,24 @@ impl Perf {
         assert_eq!(&word.expect("perf answers"), b"ack", "{}", self.log());
     }
 
-    /// Ends the recording and reads it.
+    /// Ends the recording.
     ///
     /// # Panics
     ///
-    /// If perf cannot read what it wrote.
-    pub fn finish(mut self) -> Seen {
+    /// If it has ended before.
+    pub fn stop(&mut self) {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("perf still runs");
         // It ends by the signal that it was sent; whether all went well, the file tells.
         self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Reads what was recorded.
+    ///
+    /// # Panics
+    ///
+    /// If perf cannot read what it wrote.
+    pub fn seen(&self) -> Seen {
         let script = self.read(&["script", "--ns", "-F", "pid,tid,cpu,time,event,trace"]);
         let stats = self.read(&["report", "--stats"]);
         assert!(stats.contains("SAMPLE events:"), "{stats}{}", self.log());

@@ -1,28 +1,13 @@
 //! `run` and `record` on the live kernel, as a person starts them.
 
-use assert_cmd::Command;
-use kernoracle::{
-    probe,
-    trace::{TraceReader, event::Body},
-};
+use kernoracle::trace::{TraceReader, event::Body};
+use kernoracle_tests::{kernoracle, live_or_skip};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use std::{fs, io::Read, path::Path, process};
-
-/// The binary, or the reason why this kernel or user cannot run it.
-fn kernoracle() -> Option<Command> {
-    let checks = probe::capabilities();
-    match checks.iter().find(|check| check.required && !check.ok) {
-        None => Some(kernoracle_tests::kernoracle()),
-        Some(check) => {
-            println!("skipped: {}: {}", check.name, check.detail);
-            None
-        }
-    }
-}
 
 fn count(value: &Value, pointer: &str) -> u64 {
     value
@@ -33,10 +18,10 @@ fn count(value: &Value, pointer: &str) -> u64 {
 
 #[test]
 fn the_counts_of_a_run_add_up() {
-    let Some(mut run) = kernoracle() else { return };
+    let _alone = live_or_skip!();
     let directory = tempfile::tempdir().unwrap();
     let predictions = directory.path().join("predictions.jsonl");
-    let output = run
+    let output = kernoracle()
         .args([
             "run",
             "--duration",
@@ -110,13 +95,16 @@ fn contents(trace: &Path) -> (u64, u64, u64) {
 
 #[test]
 fn record_gives_back_the_status_of_its_command() {
-    for (script, status) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)] {
-        let Some(mut record) = kernoracle() else {
-            return;
-        };
+    let _alone = live_or_skip!();
+    for (script, status) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", 128 + 15),
+        ("kill -KILL $$", 128 + 9),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let trace = directory.path().join("a.kot");
-        let output = record
+        let output = kernoracle()
             .args(["record", "-o"])
             .arg(&trace)
             .args(["--", "sh", "-c", script])
@@ -135,12 +123,10 @@ fn record_gives_back_the_status_of_its_command() {
 
 #[test]
 fn a_command_that_cannot_start_leaves_no_file() {
-    let Some(mut record) = kernoracle() else {
-        return;
-    };
+    let _alone = live_or_skip!();
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    record
+    kernoracle()
         .args(["record", "-o"])
         .arg(&trace)
         .args(["--", "/no/such/program"])
@@ -152,9 +138,7 @@ fn a_command_that_cannot_start_leaves_no_file() {
 
 #[test]
 fn record_passes_signals_on() {
-    if kernoracle().is_none() {
-        return;
-    }
+    let _alone = live_or_skip!();
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
     let mut record = process::Command::new(kernoracle_tests::binary())
@@ -185,9 +169,7 @@ fn record_passes_signals_on() {
 
 #[test]
 fn a_reader_that_leaves_ends_a_run_quietly() {
-    if kernoracle().is_none() {
-        return;
-    }
+    let _alone = live_or_skip!();
     let mut run = process::Command::new(kernoracle_tests::binary())
         .args(["run", "--every-switch"])
         .env_remove("RUST_LOG")
@@ -204,12 +186,13 @@ fn a_reader_that_leaves_ends_a_run_quietly() {
 
 #[test]
 fn what_cannot_be_traced_gets_one_line() {
+    let _alone = live_or_skip!();
     for (arguments, says) in [
         (["--cpu", "1023"], "--cpu 1023"),
         (["--model", "/no/such/model"], "/no/such/model"),
     ] {
-        let Some(mut run) = kernoracle() else { return };
-        run.args(["run", "--duration", "1s"])
+        kernoracle()
+            .args(["run", "--duration", "1s"])
             .args(arguments)
             .assert()
             .code(2)

@@ -64,7 +64,7 @@ fn an_ordinary_user_is_refused() {
 
     let private = directory.path().join("private.kot");
     fs::write(&private, "").unwrap();
-    fs::set_permissions(&private, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o000)).unwrap();
     for command in ["replay", "eval"] {
         let mut command_line = std::process::Command::new(&program);
         command_line.arg(command).arg(&private);
@@ -187,30 +187,5 @@ fn a_ring_larger_than_the_memory_is_refused() {
             .args(["--ring-size", "1G"]);
         refused(command, "use a smaller --ring-size or free memory");
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_cpu_that_is_not_there_is_refused() {
-    let _alone = live_or_skip!();
-    let directory = tempfile::tempdir().unwrap();
-    for arguments in commands(directory.path()) {
-        let mut command = kernoracle();
-        command.args(arguments).args(["--cpu", "0,1023"]);
-        refused(command, "--cpu 1023: this machine has CPUs 0 to ");
-    }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_command_that_cannot_start_is_refused() {
-    let _alone = live_or_skip!();
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = kernoracle();
-    command
-        .args(["record", "-o"])
-        .arg(directory.path().join("a.kot"))
-        .args(["--", "/nowhere/at/all"]);
-    refused(command, "/nowhere/at/all: cannot start");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

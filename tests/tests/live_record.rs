@@ -14,26 +14,6 @@ fn record(file: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn the_commands_exit_status_is_given_back() {
-    let _alone = live_or_skip!();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("a.kot");
-    for (script, code) in [
-        ("exit 0", 0),
-        ("exit 7", 7),
-        ("kill -TERM $$", 128 + 15),
-        ("kill -KILL $$", 128 + 9),
-    ] {
-        record(&file, &["--", "sh", "-c", script])
-            .assert()
-            .code(code);
-        let trace = Trace::read(&file);
-        assert_eq!(trace.lost, None, "{script}");
-        assert_eq!(trace.origin.command, format!("sh -c {script}"));
-    }
-}
-
-#[test]
 fn the_commands_output_is_its_own() {
     let _alone = live_or_skip!();
     let directory = tempfile::tempdir().unwrap();
@@ -103,10 +83,10 @@ fn the_commands_life_is_in_the_file() {
 
 #[test]
 fn only_the_named_cpu_is_recorded() {
-    let _alone = live_or_skip!("hackbench");
+    let _alone = live_or_skip!(two cpus; "hackbench");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.kot");
-    let load = (Load::hackbench(0), Load::hackbench(1));
+    let load = (Load::small(0), Load::small(1));
     record(&file, &["--cpu", "1", "--duration", "2s"])
         .assert()
         .success();
@@ -130,7 +110,7 @@ fn own_switches_are_recorded_only_when_asked_for() {
     let file = directory.path().join("a.kot");
     let name = file.display().to_string();
     for (options, kept) in [(&[][..], false), (&["--include-self"][..], true)] {
-        let load = Load::hackbench(0);
+        let load = Load::small(0);
         let mut arguments = vec!["record", "-o", &name, "--duration", "2s"];
         arguments.extend(options);
         let daemon = Daemon::start(Some(0), &arguments);
@@ -161,7 +141,7 @@ fn a_recording_that_was_cut_is_used_as_far_as_it_goes() {
     let directory = tempfile::tempdir().unwrap();
     let whole = directory.path().join("whole.kot");
     let cut = directory.path().join("cut.kot");
-    let load = Load::hackbench(0);
+    let load = Load::small(0);
     record(&whole, &["--duration", "3s"]).assert().success();
     drop(load);
     let bytes = fs::read(&whole).unwrap();

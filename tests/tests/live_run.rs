@@ -18,7 +18,7 @@ const JSON: [&str; 5] = ["run", "--duration", "60s", "--log-format", "json"];
 #[test]
 fn predictions_come_from_the_first_summary_on() {
     let _alone = live_or_skip!("hackbench");
-    let load = Load::hackbench(0);
+    let load = Load::small(0);
     let mut daemon = Daemon::start(None, &JSON);
     let start = daemon.until("start", |_| true);
     daemon.until("summary", |_| true);
@@ -56,7 +56,7 @@ fn predictions_come_from_the_first_summary_on() {
 #[test]
 fn text_has_predictions_a_summary_and_a_table() {
     let _alone = live_or_skip!("hackbench");
-    let load = Load::hackbench(0);
+    let load = Load::small(0);
     let output = kernoracle()
         .args(["run", "--duration", "3s"])
         .output()
@@ -73,8 +73,8 @@ fn text_has_predictions_a_summary_and_a_table() {
 
 #[test]
 fn only_the_named_cpu_is_predicted() {
-    let _alone = live_or_skip!("hackbench");
-    let load = (Load::hackbench(0), Load::hackbench(1));
+    let _alone = live_or_skip!(two cpus; "hackbench");
+    let load = (Load::small(0), Load::small(1));
     let mut arguments = JSON.to_vec();
     arguments.extend(["--cpu", "1", "--every-switch"]);
     let mut daemon = Daemon::start(Some(0), &arguments);
@@ -94,7 +94,7 @@ fn only_the_named_cpu_is_predicted() {
 fn own_switches_are_scored_only_when_asked_for() {
     let _alone = live_or_skip!("hackbench");
     for (options, kept) in [(&[][..], false), (&["--include-self"][..], true)] {
-        let load = Load::hackbench(0);
+        let load = Load::small(0);
         let mut arguments = JSON.to_vec();
         arguments.extend(["--cpu", "0", "--every-switch"]);
         arguments.extend(options);
@@ -144,7 +144,7 @@ fn saved_weights_are_used_again_and_bad_ones_refused() {
     let _alone = live_or_skip!("hackbench");
     let directory = tempfile::tempdir().unwrap();
     let saved = directory.path().join("saved.safetensors");
-    let load = Load::hackbench(0);
+    let load = Load::small(0);
     kernoracle()
         .args(["run", "--duration", "3s", "--samples-per-second", "0"])
         .args(["--learn-cpu", "50%", "--save-model"])
@@ -176,13 +176,9 @@ fn saved_weights_are_used_again_and_bad_ones_refused() {
         ("cut", bytes[..bytes.len() / 2].to_vec()),
     ];
     let mut version = weights();
-    let metadata = version.header["__metadata__"].as_object_mut().unwrap();
-    let key = metadata
-        .keys()
-        .find(|key| key.contains("version") || key.contains("format"))
-        .unwrap_or_else(|| panic!("no version in {metadata:?}"))
-        .clone();
-    metadata[&key] = Value::String("4711".to_owned());
+    let metadata = &mut version.header["__metadata__"]["kernoracle_model"];
+    assert!(metadata.is_string(), "the version of the model: {metadata}");
+    *metadata = Value::String("4711".to_owned());
     bad.push(("version", version.bytes()));
     let mut shape = weights();
     let tensor = shape

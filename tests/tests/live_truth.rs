@@ -2,7 +2,7 @@
 
 use kernoracle_tests::{
     daemon::Daemon,
-    live_or_skip,
+    live, live_or_skip,
     load::Load,
     perf::{Perf, Sample, Seen},
     sequence::{self, Switch, Who},
@@ -26,15 +26,16 @@ fn record(recorder_cpu: u32, options: &[&str]) -> Both {
     let file = directory.path().join("a.kot");
     let name = file.display().to_string();
     let mut load = Load::messaging(CPU);
-    let perf = Perf::start(CPU, other_cpu());
+    let mut perf = Perf::start(CPU, other_cpu());
     let mut arguments = vec!["record", "-o", &name, "--cpu", "0", "--duration", "3s"];
     arguments.extend(options);
     let daemon = Daemon::start(Some(recorder_cpu), &arguments);
     let pid = daemon.pid();
     let ended = daemon.end();
     load.assert_running();
-    let Seen { switches, lost } = perf.finish();
+    perf.stop();
     drop(load);
+    let Seen { switches, lost } = perf.seen();
 
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     print!("{}", ended.stderr);
@@ -76,8 +77,7 @@ fn record(recorder_cpu: u32, options: &[&str]) -> Both {
 
 /// perf's, and the recorder's in the test that keeps both apart. The only one, if there is no other.
 fn other_cpu() -> u32 {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::from(cpus > 1)
+    u32::from(live::cpus() > 1)
 }
 
 fn from_or_to(switches: &[Switch], own: &HashSet<u32>) -> usize {
@@ -90,7 +90,7 @@ fn from_or_to(switches: &[Switch], own: &HashSet<u32>) -> usize {
 
 #[test]
 fn perf_sees_the_same_switches_with_the_recorder_on_another_cpu() {
-    let _alone = live_or_skip!("perf");
+    let _alone = live_or_skip!(two cpus; "perf");
     let Both {
         ours,
         reference,

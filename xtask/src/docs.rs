@@ -3,10 +3,10 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::{
     build, command,
@@ -14,14 +14,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// What `kernoracle completions` takes, and the file name that the shell looks for.
-const SHELLS: [(&str, &str); 3] = [
-    ("bash", "kernoracle.bash"),
-    ("fish", "kernoracle.fish"),
-    ("zsh", "_kernoracle"),
-];
-
-/// Write the man pages to docs/man and the shell completions to docs/completions
+/// Write the man pages to docs/man
 #[derive(clap::Args)]
 pub struct Args {}
 
@@ -39,28 +32,9 @@ pub fn main(_: &Args) -> Result<ExitCode> {
     let man = aside.join("man");
     fs::create_dir_all(&man).with_context(|| man.display().to_string())?;
     command::run(Command::new(&kernoracle).args(["man", "--out"]).arg(&man))?;
-    let completions = aside.join("completions");
-    fs::create_dir_all(&completions).with_context(|| completions.display().to_string())?;
-    for (shell, file) in SHELLS {
-        let output = Command::new(&kernoracle)
-            .args(["completions", shell])
-            .stderr(Stdio::inherit())
-            .output()
-            .with_context(|| kernoracle.display().to_string())?;
-        ensure!(
-            output.status.success(),
-            "kernoracle completions {shell}: {}",
-            output.status
-        );
-        let file = completions.join(file);
-        fs::write(&file, output.stdout).with_context(|| file.display().to_string())?;
-    }
-
-    for (from, name) in [(&man, "man"), (&completions, "completions")] {
-        let to = workspace.root.join("docs").join(name);
-        replace(from, &to).with_context(|| to.display().to_string())?;
-        eprintln!("written: {}", to.display());
-    }
+    let to = workspace.root.join("docs/man");
+    replace(&man, &to).with_context(|| to.display().to_string())?;
+    eprintln!("written: {}", to.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -113,7 +113,8 @@ impl Capture {
 
         let mut ebpf =
             programs::object(&kernel.layout, &kernel.btf, config.ring_bytes, &config.cpus)?;
-        let records: RingBuf<MapData> = take(&mut ebpf, "RECORDS")?;
+        let records: RingBuf<MapData> =
+            take(&mut ebpf, "RECORDS").map_err(|error| ring_unmapped(error, config.ring_bytes))?;
         let mut control: Array<MapData, Pod<Control>> = take(&mut ebpf, "CONTROL")?;
         let per_cpu: PerCpuArray<MapData, Pod<PerCpu>> = take(&mut ebpf, "PER_CPU")?;
         let mut logger = EbpfLogger::init(&mut ebpf).map_err(|error| ProbeError::Object {
@@ -390,6 +391,16 @@ fn map_error(map: &str, error: aya::maps::MapError) -> ProbeError {
     ProbeError::Map {
         map: map.to_owned(),
         source,
+    }
+}
+
+/// The kernel made the ring, but this process has no room to map it.
+fn ring_unmapped(error: ProbeError, bytes: u32) -> ProbeError {
+    match error {
+        ProbeError::Map { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => {
+            ProbeError::RingTooLarge { bytes, source }
+        }
+        other => other,
     }
 }
 
