@@ -42,10 +42,10 @@ fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=PATH");
 
     let target_dir = target_dir(&out_dir, workspace);
-    // A linker that set-up has built since the last, failed, run must be seen.
+    // A linker that set-up has built since the last, failed, run must be seen, and a choice of compiler.
     println!(
         "cargo:rerun-if-changed={}",
-        target_dir.join("bpf-linker/bin/bpf-linker").display()
+        target_dir.join("bpf-linker").display()
     );
     let toolchain = toolchain::detect(&target_dir)?;
 

@@ -108,6 +108,9 @@ fn from_rustup(target: &Path, apt: &mut Apt) -> Result<Compiler> {
     let without_src = linkable(target, Choice::Rustup, false, apt)?;
     let managed: Vec<String> = without_src.iter().filter_map(rustup_name).collect();
     let deadline = Instant::now() + RUSTUP_LIMIT;
+    if managed.is_empty() {
+        worth_a_nightly(apt)?;
+    }
     say("eBPF rustc", "no rust-src: asking rustup for it");
     if managed.is_empty() {
         rustup(
@@ -133,7 +136,20 @@ fn from_rustup(target: &Path, apt: &mut Apt) -> Result<Compiler> {
     linkable(target, Choice::Rustup, true, apt)?
         .into_iter()
         .next()
-        .context("of its compilers' LLVM there are no development files")
+        .context("the LLVM of its compilers has no development files here, nor has apt")
+}
+
+/// A nightly's LLVM is at least that of rustup's compilers here: is there one as new to link with?
+fn worth_a_nightly(apt: &mut Apt) -> Result<()> {
+    let present = toolchain::compilers()
+        .into_iter()
+        .filter(|compiler| rustup_name(compiler).is_some())
+        .map(|compiler| compiler.llvm_major)
+        .max()
+        .unwrap_or_default();
+    linker::llvm_for(present, apt)?
+        .with_context(|| linker::no_llvm(present))
+        .map(drop)
 }
 
 fn rustup(what: &[&str], how: &[&str], deadline: Instant) -> Result<()> {
@@ -154,7 +170,7 @@ fn from_debian(target: &Path, apt: &mut Apt) -> Result<Compiler> {
     let wanted = env!("CARGO_PKG_RUST_VERSION");
     let offered = apt
         .candidate("rustc-web")?
-        .context("apt knows no package rustc-web")?;
+        .context("no package rustc-web here")?;
     if minor(&offered) < minor(wanted) {
         bail!(
             "rustc-web is {offered}, and {wanted} is needed: is the security repository enabled?"

@@ -37,13 +37,8 @@ pub fn ensure(target: &Path, rustc_major: u32, apt: &mut Apt) -> Result<()> {
     if toolchain::linker_in(target, rustc_major).is_some() {
         return Ok(());
     }
-    let major = llvm_for(rustc_major, apt)?.with_context(|| {
-        format!(
-            "bpf-linker: needs the development files of LLVM {rustc_major} or later, up to {}: \
-             found none, and apt has none",
-            MAJORS.end()
-        )
-    })?;
+    let major = llvm_for(rustc_major, apt)?
+        .with_context(|| format!("bpf-linker: {}", no_llvm(rustc_major)))?;
     if !installed(major) {
         apt.install(&[&package(major)], Services::None, "LLVM")?;
     }
@@ -81,6 +76,16 @@ pub fn ensure(target: &Path, rustc_major: u32, apt: &mut Apt) -> Result<()> {
         cargo.env_remove(key);
     }
     command::run(&mut cargo)
+}
+
+/// What to say where [`llvm_for`] finds none.
+pub fn no_llvm(rustc_major: u32) -> String {
+    let oldest = rustc_major.max(*MAJORS.start());
+    let newest = MAJORS.end();
+    format!(
+        "no development files of an LLVM from {oldest} to {newest}, and no apt that has them \
+         (Debian calls them llvm-{oldest}-dev)"
+    )
 }
 
 fn package(major: u32) -> String {
