@@ -32,7 +32,7 @@ impl Text {
     pub fn header(out: &mut String) {
         _ = writeln!(
             out,
-            "{DIM}{:>12} {:>5}  {:<23} {:>7} {:>11}  {:<23} {:>5}  {:<23} {:>4} {:>9}{DIM:#}",
+            "{DIM}{:>12} {:>5}  {:<23} {:>7} {:>11}  {:<23} {:>5}  {:<23} {:>4} {:>10}{DIM:#}",
             "time s",
             "cpu",
             "task that ran",
@@ -52,7 +52,7 @@ impl Text {
         let predicted = name(line.predicted_pid, line.predicted_comm.as_deref());
         _ = write!(
             out,
-            "{:>12} {:>5}  {:<23} {:>7} {:>11}  {predicted:<23} {:>5}  {:<23} {:>4} {:>9}  {style}{word:<4}{style:#}",
+            "{:>12} {:>5}  {:<23} {:>7} {:>11}  {predicted:<23} {:>5}  {:<23} {:>4} {:>10}  {style}{word:<4}{style:#}",
             self.time(line.ts_ns),
             cpu_name(line.cpu),
             name(Some(line.ran_pid), Some(&line.ran_comm)),
@@ -63,7 +63,7 @@ impl Text {
                 .map_or_else(dash, |p| probability(f64::from(p))),
             name(Some(line.actual_pid), Some(&line.actual_comm)),
             line.rank.map_or_else(dash, |rank| rank.to_string()),
-            line.lead_us.map_or_else(dash, signed_duration),
+            line.lead_us.map_or_else(dash, lead),
         );
         if let Some(hit) = line.refined_hit {
             let (style, word) = verdict(hit);
@@ -207,8 +207,9 @@ pub(super) fn duration(us: f64) -> String {
     }
 }
 
-fn signed_duration(us: f64) -> String {
-    format!("{}{}", if us < 0.0 { '-' } else { '+' }, duration(us.abs()))
+/// A lead: always in µs, so that a column of them can be compared and cut out.
+fn lead(us: f64) -> String {
+    format!("{us:+.0}µs")
 }
 
 #[cfg(test)]
@@ -224,7 +225,10 @@ mod tests {
                 "0.4µs", "45µs", "999µs", "1.0ms", "1.2ms", "340ms", "3.4s", "100s"
             ]
         );
-        assert_eq!(signed_duration(-31.0), "-31µs");
+        assert_eq!(
+            [-31.4, 12_345.0, 0.2].map(lead),
+            ["-31µs", "+12345µs", "+0µs"]
+        );
     }
 
     #[test]
