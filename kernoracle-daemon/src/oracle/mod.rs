@@ -41,7 +41,6 @@ pub struct Oracle {
     swaps: u64,
     overload: bool,
     number: u64,
-    trained: bool,
     refine_list: Vec<u32>,
 }
 
@@ -58,7 +57,6 @@ impl Oracle {
             Engine::Candle => Some(Reference::new(&weights)?),
         };
         Ok(Self {
-            trained: config.model.is_some(),
             config,
             queues: RunQueues::new(),
             cpus: Vec::new(),
@@ -115,10 +113,10 @@ impl Oracle {
 
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
-        let origin = match (&self.config.model, self.trained) {
-            (Some(path), true) => format!("from {}", path.display()),
-            _ => "untrained".to_owned(),
-        };
+        let origin = self.config.model.as_ref().map_or_else(
+            || "untrained".to_owned(),
+            |path| format!("from {}", path.display()),
+        );
         let learning = match self.config.learning {
             Learning::Off => "does not learn".to_owned(),
             Learning::Inline { every } => format!("learns a step every {every} decisions"),
@@ -137,11 +135,6 @@ impl Oracle {
             Mixer::ROWS * model::shape::FEATURES,
             self.config.window,
         )
-    }
-
-    /// The run started without trained weights.
-    pub fn untrained(&self) -> bool {
-        !self.trained
     }
 
     /// How far the learner has come.
