@@ -22,8 +22,8 @@ const BLOCK_NS: u64 = 1_000_000_000;
 ///
 /// With a COMMAND: starts it once recording is on, records the whole machine (or
 /// --cpu) while it runs, passes SIGINT and SIGTERM on to it, and gives back its
-/// exit status (128 + signal if one killed it). Without: until --duration, Ctrl-C
-/// or SIGTERM. The file is written as a stream: if the machine dies, what was
+/// exit status (128 + signal if one killed it). Without: until --duration,
+/// --switches, Ctrl-C or SIGTERM. The file is written as a stream: if the machine dies, what was
 /// written can be read up to the last whole block.
 ///
 /// Examples:
@@ -43,6 +43,10 @@ pub struct Args {
     #[command(flatten)]
     capture: CaptureOptions,
 
+    /// Stop after so many switches
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    switches: Option<u64>,
+
     /// Record while this command runs
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -53,6 +57,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let Args {
         output,
         capture: options,
+        switches,
         command,
     } = args;
     check_directory(output)?;
@@ -73,11 +78,14 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let end_ns = options
         .duration
         .map(|duration| start_ns.saturating_add(duration.as_nanos() as u64));
-    let over = || end_ns.is_some_and(|end| monotonic_ns() >= end);
+    let over = |arrivals: &Arrivals| {
+        end_ns.is_some_and(|end| monotonic_ns() >= end)
+            || switches.is_some_and(|most| arrivals.switches >= most)
+    };
 
     if command.is_empty() {
         let stop = Stop::on_signals()?;
-        let recorded = recording.until(|| Ok(stop.requested() || over()));
+        let recorded = recording.until(|arrivals| Ok(stop.requested() || over(arrivals)));
         recorded.and(recording.finish())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -85,7 +93,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         // Nothing was recorded yet.
         _ = fs::remove_file(output);
     })?;
-    let recorded = recording.until(|| Ok(child.poll()?.is_some() || over()));
+    let recorded = recording.until(|arrivals| Ok(child.poll()?.is_some() || over(arrivals)));
     let recorded = recorded.and(recording.finish());
     let status = child.wait();
     recorded?;
@@ -104,9 +112,12 @@ struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    fn until(&mut self, mut done: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    fn until(
+        &mut self,
+        mut done: impl FnMut(&Arrivals) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let mut backlog = 0;
-        while !done()? {
+        while !done(&self.arrivals)? {
             if backlog == 0 {
                 self.capture.wait()?;
             }

@@ -1,0 +1,10 @@
+# 8 groups of 20 senders and 20 receivers, over sockets.
+packages="rt-tests"
+
+versions() { dpkg-query -W -f 'rt-tests ${Version}\n' rt-tests; }
+
+load() {
+	while :; do
+		hackbench -g 8 -l 100000 >hackbench.log
+	done
+}

@@ -1,0 +1,6 @@
+# 4 threads that write memory.
+packages="sysbench"
+
+versions() { sysbench --version; }
+
+load() { sysbench memory --threads=4 --time=0 --memory-total-size=0 run >sysbench.log; }
