@@ -4,4 +4,4 @@ mod backoff;
 mod contexts;
 
 pub use backoff::{Backoff, Ranking};
-pub use contexts::{Contexts, Matches, ORDERS};
+pub use contexts::{Contexts, Matches, ORDERS, Row, SITUATIONS, SituationMatches};

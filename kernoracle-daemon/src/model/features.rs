@@ -110,6 +110,47 @@ features! {
     MEDIAN_RUN false 0.0;
     /// It has never been seen to run.
     NEVER_RAN true 0.0;
+    /// Probabilities by what followed the same current task and the same set of waiting tasks, plain and sure.
+    P_WAITING false 0.3;
+    SURE_WAITING false 0.5;
+    /// The same, with the task before the current one.
+    P_WAITING2 false 0.3;
+    SURE_WAITING2 false 0.5;
+    /// By what followed the same current task while the same two tasks had slept deepest for longest.
+    P_ASLEEP false 0.3;
+    SURE_ASLEEP false 0.5;
+    /// By what followed the same current task and waiting set, as they are after a wake-up.
+    P_WOKEN false 0.3;
+    SURE_WOKEN false 0.7;
+    /// The scheduler's choice if the current task sleeps early, or late.
+    PICK_EARLY true 0.2;
+    PICK_LATE true 0.2;
+    /// Asleep: share of the current task's runs in which it wakes it.
+    WAKEE true 1.0;
+    /// Asleep: the current task woke it in its last run.
+    WAKEE_LAST true 0.2;
+    /// Asleep: woken now, it would be the scheduler's choice.
+    WOULD_WIN true 0.2;
+    /// Both.
+    WAKEE_WINS true 1.0;
+    /// Sleeps uninterruptibly.
+    DEEP true 0.0;
+    /// `1 / (1 + place)` among those that sleep uninterruptibly, by when they fell asleep.
+    DEEP_PLACE true 0.5;
+    /// `1 / (1 + place)` among the listed sleepers, by when they should wake.
+    DUE_PLACE false 0.3;
+    /// It should wake before the current task leaves: 1 long before, -1 long after.
+    DUE_BEFORE false 0.3;
+    /// The same by its period from wake-up to wake-up, times how regular that is.
+    PERIOD_BEFORE false 0.3;
+    /// Of the listed sleepers of its role, it has slept for longest.
+    FIRST_OF_ROLE true 0.0;
+    /// Of the listed sleepers of its role, it fell asleep last.
+    LAST_OF_ROLE true 0.0;
+    /// Stands for a task that the current one is about to fork.
+    CHILD true -4.0;
+    /// Tasks that the current one forks in a run.
+    FORKS true 2.0;
     /// Stands for every task that is not listed.
     OTHER false 0.0;
 }

@@ -15,6 +15,7 @@ mod mixer;
 mod net;
 mod numeric;
 mod run_mixer;
+pub mod situations;
 mod weights;
 
 pub use background::Background;

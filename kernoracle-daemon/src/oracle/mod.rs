@@ -24,7 +24,7 @@ use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
-use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
+use outcome::{Decision, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
 use scoring::{baselines, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
@@ -230,7 +230,16 @@ impl Oracle {
         } else {
             state.lstm.step(&self.weights, &frame.input);
         }
-        state.counted = Counted::new(state.contexts.matches(), &self.queues, Some(next));
+        let keys = model::situations::at_switch(&self.queues, cpu, state.gatherer.recent());
+        for (which, key) in keys.into_iter().enumerate() {
+            state.contexts.set_situation(which, key);
+        }
+        state.counted = Counted::new(
+            state.contexts.matches(),
+            state.contexts.situations(),
+            &self.queues,
+            Some(next),
+        );
         let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
         let matches = &state.counted.matches;
         state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
@@ -253,9 +262,20 @@ impl Oracle {
         let mut hit = (false, 0.0);
         if state.predicted {
             let learn = self.config.learning != Learning::Off;
-            hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
+            let new_child = run.entered_ns.is_some_and(|entered| {
+                (self.queues.task(next).born)
+                    .is_some_and(|(parent, born)| parent == prev && born >= entered)
+            });
+            let answer = (next, new_child);
+            hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
             let living = self.queues.live();
-            let names = |sym: Sym| {
+            let names = |sym: Option<Sym>| {
+                let Some(sym) = sym else {
+                    return TaskName {
+                        pid: NEW_CHILD,
+                        comm: switch.prev.comm,
+                    };
+                };
                 let task = self.queues.task(sym);
                 TaskName {
                     pid: task.pid,
@@ -267,6 +287,7 @@ impl Oracle {
                 prev,
                 next,
                 stayed: switch.prev_state == 0 || switch.preempt,
+                new_child,
                 entered_ns: run.entered_ns,
             };
             let decision = Decision {
@@ -281,8 +302,8 @@ impl Oracle {
                     pid: switch.next.pid,
                     comm: switch.next.comm,
                 },
-                at_switch: scored(state, false, ts_ns, next, living, &names),
-                refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                at_switch: scored(state, false, ts_ns, answer, living, &names),
+                refined: refined.then(|| scored(state, true, ts_ns, answer, living, &names)),
                 cause: cause(state, &self.queues, &turn),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
                 run_time: run.actual_ns.map(|actual_ns| RunTime {
@@ -322,6 +343,11 @@ impl Oracle {
         } else {
             &mut frame.at_switch
         };
+        if refined {
+            let key = model::situations::woken(&self.queues, cpu, current);
+            state.contexts.set_situation(model::situations::WOKEN, key);
+            state.counted.situations = state.contexts.situations();
+        }
         let moment = Moment {
             cpu,
             current,

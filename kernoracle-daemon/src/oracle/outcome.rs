@@ -7,7 +7,10 @@ use serde::Serialize;
 /// Predicted tasks that an outcome lists.
 pub const TOP: usize = 5;
 
-/// A task as a log line names it.
+/// Stands for the pid of a task that the current one is about to fork: it has none yet.
+pub const NEW_CHILD: u32 = u32::MAX;
+
+/// A task as a log line names it. A predicted task that the current one is about to fork has the pid [`NEW_CHILD`] and the current one's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskName {
     pub pid: u32,

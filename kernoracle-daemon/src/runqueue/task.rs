@@ -1,6 +1,6 @@
 //! What is remembered of one task.
 
-use super::RunHistory;
+use super::{RunHistory, Wakees};
 use crate::trace::event::{Comm, Fair};
 
 /// Names a task for as long as it lives: slot and generation.
@@ -78,8 +78,19 @@ pub struct TaskInfo {
     pub left_ns: Option<u64>,
     pub last_left_runnable: bool,
     pub waker: Option<Sym>,
+    /// It sleeps uninterruptibly: a device or a lock will wake it, not a timer or a message.
+    pub deep_sleep: bool,
     pub runs: RunHistory,
     pub sleeps: RunHistory,
+    /// From one wake-up to the next.
+    pub periods: RunHistory,
+    /// Whom it wakes.
+    pub wakees: Wakees,
+    /// Who forked it, and when, ns.
+    pub born: Option<(Sym, u64)>,
+    /// Tasks that it forks in a run; a decaying mean.
+    pub forks: f32,
+    pub(super) forks_now: u8,
     /// Share of the last switch-outs at which it slept; a decaying mean.
     pub voluntary: f32,
     pub switches: u64,
@@ -109,8 +120,14 @@ impl TaskInfo {
             left_ns: None,
             last_left_runnable: false,
             waker: None,
+            deep_sleep: false,
             runs: RunHistory::default(),
             sleeps: RunHistory::default(),
+            periods: RunHistory::default(),
+            wakees: Wakees::default(),
+            born: None,
+            forks: 0.0,
+            forks_now: 0,
             voluntary: 0.5,
             switches: 0,
             code: [0.0; CODE],
