@@ -5,6 +5,7 @@ use super::frame::{Candidate, MAX_CANDIDATES, View};
 use super::mixer::SELECTORS;
 use super::numeric::{ln, log_time};
 use super::situations;
+use super::without::Without;
 use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SituationMatches};
 use crate::runqueue::{CODE, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 
@@ -14,6 +15,18 @@ const WAITING_LISTED: usize = 16;
 const RECENT: usize = 8;
 /// Expected run time of a task that has not run yet, ns.
 const FIRST_RUN_NS: u64 = 100_000;
+
+/// Factors of the choice of the mixer's weights: who leaves, and whether a long context is known.
+const LEAVERS: usize = 3;
+const KNOWN: usize = 2;
+
+/// The choice of the mixer's weights by what a model without some parts knows.
+pub(super) fn selector_without(selector: usize, without: Without) -> usize {
+    let waiting = selector / (LEAVERS * KNOWN);
+    let (leaver, known) = (selector / KNOWN % LEAVERS, selector % KNOWN);
+    let kept = |value: usize, left_out: bool| if left_out { 0 } else { value };
+    (kept(waiting, without.scheduler) * LEAVERS + leaver) * KNOWN + kept(known, without.counts)
+}
 
 /// The tasks that ran last on a CPU, the latest first.
 #[derive(Clone, Debug, Default)]
@@ -394,7 +407,7 @@ impl Scene<'_> {
             1 + usize::from(current.voluntary > 0.5)
         };
         let known = usize::from(self.counted.longest() >= 4);
-        view.selector = (waiting * 3 + leaver) * 2 + known;
+        view.selector = (waiting * LEAVERS + leaver) * KNOWN + known;
         debug_assert!(view.selector < SELECTORS);
     }
 

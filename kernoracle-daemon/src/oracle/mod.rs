@@ -13,10 +13,12 @@ mod scoring;
 mod teacher;
 
 pub use crate::model::LearnerProgress;
-pub use config::{Config, Engine, Learning, ModelError};
+pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{
+    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, Training, Weights,
+};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -24,7 +26,7 @@ use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
-use outcome::{Decision, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
+use outcome::{Decision, FullWindow, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
 use scoring::{baselines, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +40,9 @@ pub struct Oracle {
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
     linear: Linear,
+    training: Option<Training>,
+    /// Where the model comes from.
+    name: String,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
@@ -49,27 +54,37 @@ pub struct Oracle {
 impl Oracle {
     /// An oracle for a machine like `origin`'s.
     pub fn new(config: Config, _origin: &Origin) -> Result<Self, ModelError> {
-        let (weights, linear) = match &config.model {
-            Some(path) => model::load(path)?,
-            None => (Weights::untrained(config.seed), Linear::default()),
-        };
+        let (model, name) = config.model.model(config.seed)?;
+        Self::with_model(config, model, name)
+    }
+
+    /// An oracle that starts from `model`, whatever `config` says of it. Reports call it `name`.
+    pub fn with_model(config: Config, model: Model, name: String) -> Result<Self, ModelError> {
+        let Model {
+            weights,
+            linear,
+            training,
+            bytes: _,
+        } = model;
         let teacher = Teacher::new(&config, &weights)?;
         let reference = match config.engine {
             Engine::Plain => None,
             Engine::Candle => Some(Reference::new(&weights)?),
         };
         Ok(Self {
-            config,
-            queues: RunQueues::new(),
+            queues: RunQueues::salted(config.seed),
             cpus: Vec::new(),
             weights: Arc::new(weights),
             linear,
+            training,
+            name,
             reference,
             teacher,
             swaps: 0,
             overload: false,
             number: 0,
             refine_list: Vec::new(),
+            config,
         })
     }
 
@@ -115,10 +130,6 @@ impl Oracle {
 
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
-        let origin = self.config.model.as_ref().map_or_else(
-            || "untrained".to_owned(),
-            |path| format!("from {}", path.display()),
-        );
         let learning = match self.config.learning {
             Learning::Off => "does not learn".to_owned(),
             Learning::Inline { every } => format!("learns a step every {every} decisions"),
@@ -131,10 +142,11 @@ impl Oracle {
             Engine::Candle => "candle",
         };
         format!(
-            "LSTM {}, {} parameters + {} linear, {origin}, {learning}, window {}, engine {engine}",
+            "LSTM {}, {} parameters + {} linear, {}, {learning}, window {}, engine {engine}",
             model::shape::HIDDEN,
             self.weights.parameters(),
             Mixer::ROWS * model::shape::FEATURES,
+            self.name,
             self.config.window,
         )
     }
@@ -155,7 +167,13 @@ impl Oracle {
 
     /// Writes the weights (safetensors), aside and then renamed.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        Ok(model::save(path, &self.weights, &self.linear)?)
+        let model = Model {
+            weights: (*self.weights).clone(),
+            linear: self.linear.clone(),
+            training: self.training.clone(),
+            bytes: None,
+        };
+        Ok(model.save(path, Precision::F32)?)
     }
 
     fn state(&mut self, cpu: u32) -> &mut CpuState {
@@ -200,7 +218,7 @@ impl Oracle {
         };
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
-        self.teach(cpu);
+        self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
@@ -223,7 +241,11 @@ impl Oracle {
             hit,
             &state.picks,
         );
-        if let Some(reference) = &mut self.reference {
+        let without = self.weights.without;
+        without.mask_input(&mut frame.input);
+        if without.lstm {
+            // Held at zero.
+        } else if let Some(reference) = &mut self.reference {
             reference
                 .step(cpu as usize, &frame.input)
                 .expect("shapes are fixed");
@@ -360,6 +382,7 @@ impl Oracle {
         if !refined {
             state.picks = picks;
         }
+        self.weights.without.mask_view(view);
         self.linear.candidates.score(refined, view);
         self.linear.run.shift(view);
         let pending = if refined {
@@ -397,9 +420,20 @@ impl Oracle {
     }
 
     /// Shows the teacher what was decided, and takes the weights that come of it.
-    fn teach(&mut self, cpu: u32) {
+    fn teach(&mut self, ts_ns: u64, cpu: u32, sink: &mut dyn Sink) {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
         let unseen = state.window.full() && state.since_offer >= self.config.window;
+        if unseen && self.config.learning == Learning::Off {
+            sink.window(&FullWindow {
+                start: &state.window_start.0,
+                window: &state.window,
+                from_ns: state.window_start.1,
+                to_ns: ts_ns,
+            });
+            state.window_start = (state.lstm.clone(), ts_ns);
+            state.since_offer = 0;
+            return;
+        }
         let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
         if taken {
             state.since_offer = 0;
@@ -426,6 +460,9 @@ impl Oracle {
         }
         for (cpu, state) in self.cpus.iter_mut().enumerate() {
             let Some(state) = state else { continue };
+            if self.weights.without.lstm {
+                continue;
+            }
             if let Some(reference) = &mut self.reference {
                 reference.reset(cpu);
                 for frame in &state.window.frames {

@@ -46,12 +46,19 @@ pub struct RunQueues {
     /// The entity that stands for a `cfs_rq` on the queue above it, by the `cfs_rq`'s id.
     groups: HashMap<u32, Entity>,
     live: usize,
+    salt: u64,
 }
 
 impl RunQueues {
     pub fn new() -> Self {
+        Self::salted(0)
+    }
+
+    /// Instances of tasks get other codes with another `salt`.
+    pub fn salted(salt: u64) -> Self {
         Self {
             by_pid: HashMap::new(),
+            salt,
             ..Self::default()
         }
     }
@@ -238,11 +245,11 @@ impl RunQueues {
     fn allocate(&mut self, pid: u32) -> Sym {
         if let Some(slot) = self.free.pop() {
             let sym = self.tasks[slot as usize].sym.next_generation();
-            self.tasks[slot as usize] = TaskInfo::new(sym, pid);
+            self.tasks[slot as usize] = TaskInfo::new(sym, pid, self.salt);
             sym
         } else {
             let sym = Sym::first(self.tasks.len());
-            self.tasks.push(TaskInfo::new(sym, pid));
+            self.tasks.push(TaskInfo::new(sym, pid, self.salt));
             sym
         }
     }

@@ -96,12 +96,14 @@ pub struct TaskInfo {
     pub switches: u64,
     /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
     pub code: [f32; CODE],
+    /// Instances get other codes with another salt.
+    salt: u64,
     pub(super) exiting: bool,
     pub(super) queue_index: Option<u32>,
 }
 
 impl TaskInfo {
-    pub(super) fn new(sym: Sym, pid: u32) -> Self {
+    pub(super) fn new(sym: Sym, pid: u32, salt: u64) -> Self {
         Self {
             sym,
             pid,
@@ -131,6 +133,7 @@ impl TaskInfo {
             voluntary: 0.5,
             switches: 0,
             code: [0.0; CODE],
+            salt,
             exiting: false,
             queue_index: None,
         }
@@ -139,7 +142,9 @@ impl TaskInfo {
     /// Draws the code again: the name is new.
     pub(super) fn renamed(&mut self) {
         let role = mix(normalised_hash(self.name));
-        let instance = mix(u64::from(self.sym.raw()).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let instance = mix(u64::from(self.sym.raw())
+            .wrapping_add(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(mix(self.salt)));
         for (bit, code) in self.code.iter_mut().enumerate() {
             let (word, bit) = if bit < CODE / 2 {
                 (role, bit)
