@@ -34,6 +34,36 @@ impl Row {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// Share of the times that the context was seen in which `sym` followed.
+    pub fn p(&self, sym: u32) -> f32 {
+        self.successors()
+            .find(|(other, _)| *other == sym)
+            .map_or(0.0, |(_, count)| {
+                f32::from(count) / (f32::from(self.total) + 0.5)
+            })
+    }
+
+    /// `ln(p / (1 - p))` of a task that follows, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
+    pub fn stretched(&self, sym: u32) -> f32 {
+        let (mut own, mut kept) = (0, 0);
+        for (other, count) in self.successors() {
+            kept += count;
+            if other == sym {
+                own = count;
+            }
+        }
+        let total = f32::from(self.total.max(1));
+        let seen = if own > 0 {
+            f32::from(own)
+        } else {
+            // What lost its place is shared by those that have none.
+            0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
+        };
+        let p = (seen / (total + 0.5)).min(0.995);
+        let sure = total / (total + 1.5);
+        sure * ((p / (1.0 - p)).ln() / 5.0).clamp(-1.0, 1.0)
+    }
+
     /// How many different successors are kept.
     pub fn distinct(&self) -> u16 {
         self.counts.iter().filter(|count| **count > 0).count() as u16
@@ -63,7 +93,7 @@ impl Row {
 pub type Matches = [Option<Row>; ORDERS.len()];
 
 /// Contexts that are not the last tasks alone: what they are made of is the caller's.
-pub const SITUATIONS: usize = 4;
+pub const SITUATIONS: usize = 9;
 /// The rows that match the present situations; `None` where one is new.
 pub type SituationMatches = [Option<Row>; SITUATIONS];
 

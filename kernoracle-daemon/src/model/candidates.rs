@@ -4,9 +4,8 @@ use super::features::{candidate as c, situation as s};
 use super::frame::{Candidate, MAX_CANDIDATES, View};
 use super::mixer::SELECTORS;
 use super::numeric::{ln, log_time};
-use super::situations;
 use super::without::Without;
-use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SituationMatches};
+use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
 use crate::runqueue::{CODE, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 
 /// Waiting tasks that are listed, the scheduler's first ones.
@@ -272,6 +271,10 @@ impl Gatherer {
                 x[c::WAKEE_WINS] = wakee.share * flag(wins);
             }
             x[c::DEEP] = flag(task.deep_sleep);
+            let left_ns = scene.current.left_ns;
+            if left_ns.is_some_and(|left| task.since_ns >= left) {
+                x[c::SLEPT_SINCE] = 1.0;
+            }
             let due = task
                 .sleeps
                 .median()
@@ -304,6 +307,14 @@ impl Gatherer {
             let place = |before: &dyn Fn(&Sleeper) -> bool| {
                 1.0 / (1.0 + sleepers.iter().filter(|other| before(other)).count() as f32)
             };
+            if let Some(left) = scene
+                .current
+                .left_ns
+                .filter(|left| sleeper.since_ns >= *left)
+            {
+                x[c::SLEPT_SINCE_PLACE] =
+                    place(&|other| other.since_ns >= left && other.since_ns < sleeper.since_ns);
+            }
             if sleeper.deep {
                 x[c::DEEP_PLACE] = place(&|other| other.deep && other.since_ns < sleeper.since_ns);
             }
@@ -488,13 +499,7 @@ impl Scene<'_> {
         x[c::LOG_P] = ln(self.counted.ranking.p(sym.raw()).max(1e-6)) / 4.0;
         for (row, &order) in self.counted.matches.iter().zip(&ORDERS) {
             let Some(row) = row else { continue };
-            let Some((_, count)) = row.successors().find(|(other, _)| *other == sym.raw()) else {
-                continue;
-            };
-            let total = f32::from(row.total);
-            let p = f32::from(count) / (total + 0.5);
-            let sure = p * total / (total + 4.0);
-            let (plain, weighted) = match order {
+            let (plain, stretched) = match order {
                 1 => (Some(c::P1), Some(c::SURE1)),
                 2 => (Some(c::P2), Some(c::SURE2)),
                 3 => (Some(c::P3), None),
@@ -505,27 +510,30 @@ impl Scene<'_> {
                 _ => (None, None),
             };
             if let Some(i) = plain {
-                x[i] = p;
+                x[i] = row.p(sym.raw());
             }
-            if let Some(i) = weighted {
-                x[i] = sure;
+            if let Some(i) = stretched {
+                x[i] = row.stretched(sym.raw());
             }
         }
-        for (which, plain, weighted) in [
-            (situations::WAITING, c::P_WAITING, c::SURE_WAITING),
-            (situations::WAITING2, c::P_WAITING2, c::SURE_WAITING2),
-            (situations::ASLEEP, c::P_ASLEEP, c::SURE_ASLEEP),
-            (situations::WOKEN, c::P_WOKEN, c::SURE_WOKEN),
-        ] {
-            let Some(row) = &self.counted.situations[which] else {
-                continue;
-            };
-            if let Some((_, count)) = row.successors().find(|(other, _)| *other == sym.raw()) {
-                let total = f32::from(row.total);
-                let p = f32::from(count) / (total + 0.5);
-                x[plain] = p;
-                x[weighted] = p * total / (total + 4.0);
+        for (row, (plain, stretched)) in self.counted.situations.iter().zip(BY_SITUATION) {
+            if let Some(row) = row {
+                x[plain] = row.p(sym.raw());
+                x[stretched] = row.stretched(sym.raw());
             }
         }
     }
 }
+
+/// The features that each situation's counts give, in the order of [`super::situations`].
+const BY_SITUATION: [(usize, usize); SITUATIONS] = [
+    (c::P_WAITING, c::SURE_WAITING),
+    (c::P_WAITING2, c::SURE_WAITING2),
+    (c::P_ASLEEP, c::SURE_ASLEEP),
+    (c::P_RUNS1, c::SURE_RUNS1),
+    (c::P_RUNS3, c::SURE_RUNS3),
+    (c::P_RUNS6, c::SURE_RUNS6),
+    (c::P_FOLLOWED, c::SURE_FOLLOWED),
+    (c::P_WOKE, c::SURE_WOKE),
+    (c::P_WOKEN, c::SURE_WOKEN),
+];

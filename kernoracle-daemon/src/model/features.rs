@@ -81,7 +81,7 @@ features! {
     P6 false 0.3 Counts;
     P8 false 0.3 Counts;
     P12 false 0.5 Counts;
-    /// Probability times how often the context was seen, `n / (n + 4)`.
+    /// Its odds in the context, stretched and weighed by how often that was seen ([`crate::baseline::Row::stretched`]).
     SURE1 false 0.0 Counts;
     SURE2 false 0.0 Counts;
     SURE4 false 0.5 Counts;
@@ -143,6 +143,23 @@ features! {
     /// By what followed the same current task and waiting set, as they are after a wake-up.
     P_WOKEN false 0.3 StateCounts;
     SURE_WOKEN false 0.7 StateCounts;
+    /// By what followed the same last tasks that ran about as long and left in the same way: the last 1, 3 and 6 before the current one.
+    P_RUNS1 false 0.0 Counts;
+    SURE_RUNS1 false 0.3 Counts;
+    P_RUNS3 false 0.0 Counts;
+    SURE_RUNS3 false 0.3 Counts;
+    P_RUNS6 false 0.3 Counts;
+    SURE_RUNS6 false 0.3 Counts;
+    /// By what followed the current task when the same three had followed it before.
+    P_FOLLOWED false 0.0 Counts;
+    SURE_FOLLOWED false 0.3 Counts;
+    /// By what followed the current task when it had woken the same three before.
+    P_WOKE false 0.0 StateCounts;
+    SURE_WOKE false 0.3 StateCounts;
+    /// Asleep, and fell asleep after the current task had left: what it did may be for the current task to answer.
+    SLEPT_SINCE true 0.0 Scheduler;
+    /// `1 / (1 + place)` among those, by when they fell asleep.
+    SLEPT_SINCE_PLACE true 0.3 Scheduler;
     /// The scheduler's choice if the current task sleeps early, or late.
     PICK_EARLY true 0.2 Scheduler;
     PICK_LATE true 0.2 Scheduler;

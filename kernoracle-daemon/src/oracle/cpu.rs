@@ -2,6 +2,7 @@
 
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ranking};
+use crate::model::situations::Runs;
 use crate::model::{Counted, Gatherer, Lstm, Scores, Window};
 use crate::runqueue::{Picks, Sym};
 
@@ -21,6 +22,7 @@ pub(super) struct Pending {
 pub(super) struct CpuState {
     pub contexts: Contexts,
     pub gatherer: Gatherer,
+    pub runs: Runs,
     pub window: Window,
     pub lstm: Lstm,
     /// What the counts say after the current task.
@@ -51,6 +53,7 @@ impl CpuState {
         Self {
             contexts: Contexts::new(CONTEXT_BITS),
             gatherer: Gatherer::default(),
+            runs: Runs::default(),
             window: Window::new(window),
             lstm: Lstm::default(),
             counted: Counted::default(),
@@ -74,6 +77,7 @@ impl CpuState {
     pub(super) fn cut(&mut self, excuse: Unscored) {
         self.contexts.cut();
         self.gatherer.cut();
+        self.runs.cut();
         self.forget_window();
         self.predicted = false;
         self.current = None;

@@ -223,6 +223,8 @@ impl Oracle {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
         state.gatherer.ran(next);
+        let stayed = switch.prev_state == 0 || switch.preempt;
+        state.runs.left(prev, run.actual_ns, stayed);
         state.last_ts_ns = ts_ns;
         if self.overload {
             state.forget_window();
@@ -252,7 +254,8 @@ impl Oracle {
         } else {
             state.lstm.step(&self.weights, &frame.input);
         }
-        let keys = model::situations::at_switch(&self.queues, cpu, state.gatherer.recent());
+        let keys =
+            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
         for (which, key) in keys.into_iter().enumerate() {
             state.contexts.set_situation(which, key);
         }

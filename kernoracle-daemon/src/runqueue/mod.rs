@@ -213,6 +213,8 @@ impl RunQueues {
             }
         }
 
+        let before = self.task_mut(prev);
+        before.followed = before.followed << 16 | next.short();
         self.settle_delayed(cpu, next);
         self.dequeue(next);
         let task = self.task_mut(next);
@@ -315,7 +317,9 @@ impl RunQueues {
         if wake.kind == WakeKind::Waking {
             self.task_mut(sym).waker = Some(waker);
             if wake.waker_pid != 0 && waker != sym {
-                self.task_mut(waker).wakees.woke(sym);
+                let waker = self.task_mut(waker);
+                waker.wakees.woke(sym);
+                waker.woke = waker.woke << 16 | sym.short();
             }
             return None;
         }

@@ -35,6 +35,11 @@ impl Sym {
         Self(raw)
     }
 
+    /// 16 bits that tell a few tasks apart.
+    pub(super) fn short(self) -> u64 {
+        mix(u64::from(self.0).wrapping_add(0x51ed_270b)) & 0xffff
+    }
+
     /// As a number, unique while the task lives.
     pub fn raw(self) -> u32 {
         self.0
@@ -90,6 +95,10 @@ pub struct TaskInfo {
     pub born: Option<(Sym, u64)>,
     /// Tasks that it forks in a run; a decaying mean.
     pub forks: f32,
+    /// Who followed it in its last four runs, 16 bits each, the last one lowest.
+    pub followed: u64,
+    /// Whom it woke last, likewise.
+    pub woke: u64,
     pub(super) forks_now: u8,
     /// Share of the last switch-outs at which it slept; a decaying mean.
     pub voluntary: f32,
@@ -129,6 +138,8 @@ impl TaskInfo {
             wakees: Wakees::default(),
             born: None,
             forks: 0.0,
+            followed: 0,
+            woke: 0,
             forks_now: 0,
             voluntary: 0.5,
             switches: 0,
