@@ -2,6 +2,8 @@
 
 mod backoff;
 mod contexts;
+mod table;
 
 pub use backoff::{Backoff, Ranking};
-pub use contexts::{Contexts, Matches, ORDERS, Row, SITUATIONS, SituationMatches};
+pub use contexts::{Contexts, Matches, ORDERS, SITUATIONS, SituationMatches};
+pub use table::{Row, Table};

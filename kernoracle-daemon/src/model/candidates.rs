@@ -4,6 +4,7 @@ use super::features::{candidate as c, situation as s};
 use super::frame::{Candidate, MAX_CANDIDATES, View};
 use super::mixer::SELECTORS;
 use super::numeric::{ln, log_time};
+use super::wakes::Wakes;
 use super::without::Without;
 use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
 use crate::runqueue::{CODE, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
@@ -86,6 +87,7 @@ pub struct Counted {
     pub ranking: Ranking,
     /// In the order of [`super::situations`].
     pub situations: SituationMatches,
+    pub wakes: Wakes,
 }
 
 impl Counted {
@@ -93,6 +95,7 @@ impl Counted {
     pub fn new(
         matches: Matches,
         situations: SituationMatches,
+        wakes: Wakes,
         queues: &RunQueues,
         current: Option<Sym>,
     ) -> Self {
@@ -103,6 +106,7 @@ impl Counted {
             matches,
             ranking,
             situations,
+            wakes,
         }
     }
 
@@ -186,6 +190,9 @@ impl Gatherer {
         };
         let woken = queues.cpu_ref(cpu).last_woken;
         let wakees = queues.task(current).wakees.iter().map(|wakee| wakee.sym);
+        let likely = (counted.wakes.own.iter())
+            .flat_map(Row::successors)
+            .map(|(sym, _)| Sym::from_raw(sym));
         let expected = counted
             .situations
             .iter()
@@ -200,6 +207,7 @@ impl Gatherer {
         for sym in woken
             .into_iter()
             .chain(wakees)
+            .chain(likely)
             .chain(expected)
             .chain(counted_syms)
             .chain(self.recent.syms.iter().copied())
@@ -271,6 +279,15 @@ impl Gatherer {
                 x[c::WAKEE_WINS] = wakee.share * flag(wins);
             }
             x[c::DEEP] = flag(task.deep_sleep);
+            let Wakes { own, role } = &scene.counted.wakes;
+            if let Some(row) = own {
+                x[c::P_WAKES] = row.p(sym.raw());
+                x[c::P_WAKES_WINS] = x[c::P_WAKES] * flag(wins);
+            }
+            if let Some(row) = role {
+                x[c::P_WAKES_ROLE] = row.p(task.role);
+                x[c::P_WAKES_ROLE_WINS] = x[c::P_WAKES_ROLE] * flag(wins);
+            }
             let left_ns = scene.current.left_ns;
             if left_ns.is_some_and(|left| task.since_ns >= left) {
                 x[c::SLEPT_SINCE] = 1.0;
@@ -535,5 +552,7 @@ const BY_SITUATION: [(usize, usize); SITUATIONS] = [
     (c::P_RUNS6, c::SURE_RUNS6),
     (c::P_FOLLOWED, c::SURE_FOLLOWED),
     (c::P_WOKE, c::SURE_WOKE),
+    (c::P_RAN, c::SURE_RAN),
+    (c::P_ROLE_RAN, c::SURE_ROLE_RAN),
     (c::P_WOKEN, c::SURE_WOKEN),
 ];

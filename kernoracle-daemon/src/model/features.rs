@@ -156,6 +156,19 @@ features! {
     /// By what followed the current task when it had woken the same three before.
     P_WOKE false 0.0 StateCounts;
     SURE_WOKE false 0.3 StateCounts;
+    /// By what followed the current task when its own last four runs had been like these.
+    P_RAN false 0.0 StateCounts;
+    SURE_RAN false 0.3 StateCounts;
+    /// By what followed a task of the current one's role when its own last six runs had been like these.
+    P_ROLE_RAN false 0.0 StateCounts;
+    SURE_ROLE_RAN false 0.2 StateCounts;
+    /// Asleep: probability that the current task wakes it in this run, by its last four runs.
+    P_WAKES false 0.5 StateCounts;
+    /// Asleep: probability that the current task wakes one of its role, by the last six runs of tasks of the current one's role.
+    P_WAKES_ROLE false 0.2 StateCounts;
+    /// Each times whether it would then be the scheduler's choice.
+    P_WAKES_WINS false 0.5 StateCounts;
+    P_WAKES_ROLE_WINS false 0.2 StateCounts;
     /// Asleep, and fell asleep after the current task had left: what it did may be for the current task to answer.
     SLEPT_SINCE true 0.0 Scheduler;
     /// `1 / (1 + place)` among those, by when they fell asleep.

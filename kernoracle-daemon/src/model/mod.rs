@@ -26,6 +26,7 @@ mod pretrain;
 mod ragged;
 mod run_mixer;
 pub mod situations;
+mod wakes;
 mod weights;
 mod without;
 
@@ -43,6 +44,7 @@ pub use numeric::{log_count, log_time};
 pub use packed::{Packed, Sequence};
 pub use pretrain::{Moments, Pretrainer, Step, Tally, assess};
 pub use run_mixer::RunMixer;
+pub use wakes::{WakeCounts, Wakes};
 pub use weights::{Weights, shape};
 pub use without::Without;
 

@@ -34,7 +34,7 @@ impl Runs {
 }
 
 /// The finaliser of splitmix64 (Steele, Lea and Flood 2014).
-fn mix(mut x: u64) -> u64 {
+pub(super) fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
@@ -80,9 +80,9 @@ pub fn at_switch(queues: &RunQueues, cpu: u32, recent: &[Sym], runs: &Runs) -> [
         .iter()
         .take(2)
         .fold(mix(current), |key, (_, _, sym)| mix(key ^ of(*sym)));
-    let (followed, woke) = recent.first().map_or((0, 0), |&sym| {
+    let (followed, woke, ran, role) = recent.first().map_or((0, 0, 0, 0), |&sym| {
         let task = queues.task(sym);
-        (task.followed, task.woke)
+        (task.followed, task.woke, task.ran, u64::from(task.role))
     });
     [
         waiting,
@@ -93,6 +93,8 @@ pub fn at_switch(queues: &RunQueues, cpu: u32, recent: &[Sym], runs: &Runs) -> [
         runs.key(current, 6),
         mix(current ^ mix(followed & LAST_THREE)),
         mix(current ^ mix(woke & LAST_THREE)),
+        mix(current ^ mix(ran & 0xffff_ffff)),
+        mix(mix(role) ^ mix(ran & 0xffff_ffff_ffff)),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ranking};
 use crate::model::situations::Runs;
-use crate::model::{Counted, Gatherer, Lstm, Scores, Window};
+use crate::model::{Counted, Gatherer, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of context counts: 8 MiB a CPU that is in use.
@@ -23,6 +23,7 @@ pub(super) struct CpuState {
     pub contexts: Contexts,
     pub gatherer: Gatherer,
     pub runs: Runs,
+    pub wakes: WakeCounts,
     pub window: Window,
     pub lstm: Lstm,
     /// What the counts say after the current task.
@@ -54,6 +55,7 @@ impl CpuState {
             contexts: Contexts::new(CONTEXT_BITS),
             gatherer: Gatherer::default(),
             runs: Runs::default(),
+            wakes: WakeCounts::default(),
             window: Window::new(window),
             lstm: Lstm::default(),
             counted: Counted::default(),
@@ -78,6 +80,7 @@ impl CpuState {
         self.contexts.cut();
         self.gatherer.cut();
         self.runs.cut();
+        self.wakes.cut();
         self.forget_window();
         self.predicted = false;
         self.current = None;

@@ -216,6 +216,10 @@ impl Oracle {
             actual_ns: entered_ns
                 .map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns)),
         };
+        if let Some(current) = known {
+            let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
+            state.wakes.end(&self.queues, current);
+        }
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
         self.teach(ts_ns, cpu, sink);
@@ -262,6 +266,7 @@ impl Oracle {
         state.counted = Counted::new(
             state.contexts.matches(),
             state.contexts.situations(),
+            state.wakes.begin(&self.queues, next),
             &self.queues,
             Some(next),
         );

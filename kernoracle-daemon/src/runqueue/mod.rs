@@ -194,7 +194,14 @@ impl RunQueues {
                 task.last_left_runnable = still_runnable;
                 // TASK_UNINTERRUPTIBLE (include/linux/sched.h).
                 task.deep_sleep = switch.prev_state & 2 != 0;
+                let woke = task.wakees.woken_now().next().is_some();
                 task.wakees.left();
+                let run_ns = since.map_or(0, |since| ts_ns.saturating_sub(since));
+                let run = u64::from(run_ns.max(1).ilog2().min(31)) << 3
+                    | u64::from(still_runnable) << 2
+                    | u64::from(task.deep_sleep) << 1
+                    | u64::from(woke);
+                task.ran = task.ran << 8 | run;
                 task.forks += (f32::from(task.forks_now) - task.forks) * 0.15;
                 task.forks_now = 0;
                 task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;

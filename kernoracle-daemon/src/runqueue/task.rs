@@ -99,6 +99,11 @@ pub struct TaskInfo {
     pub followed: u64,
     /// Whom it woke last, likewise.
     pub woke: u64,
+    /// Its last eight runs, 8 bits each, the last one lowest: `log2` of the length in ns (5 bits), and whether it stayed runnable, slept
+    /// uninterruptibly, and woke somebody.
+    pub ran: u64,
+    /// A number for its normalised name, the same for all tasks of that role.
+    pub role: u32,
     pub(super) forks_now: u8,
     /// Share of the last switch-outs at which it slept; a decaying mean.
     pub voluntary: f32,
@@ -140,6 +145,8 @@ impl TaskInfo {
             forks: 0.0,
             followed: 0,
             woke: 0,
+            ran: 0,
+            role: 0,
             forks_now: 0,
             voluntary: 0.5,
             switches: 0,
@@ -153,6 +160,7 @@ impl TaskInfo {
     /// Draws the code again: the name is new.
     pub(super) fn renamed(&mut self) {
         let role = mix(normalised_hash(self.name));
+        self.role = (role >> 32) as u32;
         let instance = mix(u64::from(self.sym.raw())
             .wrapping_add(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(mix(self.salt)));

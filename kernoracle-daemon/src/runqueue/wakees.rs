@@ -57,6 +57,14 @@ impl Wakees {
         }
     }
 
+    /// Those woken in the present run.
+    pub fn woken_now(&self) -> impl Iterator<Item = Sym> {
+        self.list
+            .iter()
+            .filter(|wakee| wakee.now)
+            .map(|wakee| wakee.sym)
+    }
+
     /// All that are remembered, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Wakee> {
         self.list.iter()
