@@ -2,6 +2,8 @@
 
 mod backoff;
 mod contexts;
+mod ppm;
 
 pub use backoff::{Backoff, Ranking};
 pub use contexts::{Contexts, Matches, ORDERS};
+pub use ppm::Ppm;

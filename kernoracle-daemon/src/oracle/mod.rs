@@ -23,7 +23,7 @@ use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
 use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
-use scoring::{baselines, scored, settle_frame};
+use scoring::{baselines, ppm8, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
 use teacher::Teacher;
@@ -41,6 +41,7 @@ pub struct Oracle {
     swaps: u64,
     overload: bool,
     number: u64,
+    ppm8: bool,
     refine_list: Vec<u32>,
 }
 
@@ -67,8 +68,17 @@ impl Oracle {
             swaps: 0,
             overload: false,
             number: 0,
+            ppm8: false,
             refine_list: Vec::new(),
         })
+    }
+
+    /// Scores a PPM of order 8 beside the other baselines: [`Decision::ppm8`]. It keeps every context that it
+    /// sees, so its memory grows with the trace. To be called before the first event.
+    #[must_use]
+    pub fn with_ppm8(mut self) -> Self {
+        self.ppm8 = true;
+        self
     }
 
     /// Takes the next event: scores the prediction that it decides, then learns it, then predicts.
@@ -160,8 +170,8 @@ impl Oracle {
         if self.cpus.len() <= cpu as usize {
             self.cpus.resize_with(cpu as usize + 1, || None);
         }
-        let window = self.config.window;
-        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window)))
+        let (window, ppm8) = (self.config.window, self.ppm8);
+        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window, ppm8)))
     }
 
     fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch, sink: &mut dyn Sink) {
@@ -203,6 +213,9 @@ impl Oracle {
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.push(next);
+        }
         state.gatherer.ran(next);
         state.last_ts_ns = ts_ns;
         if self.overload {
@@ -234,6 +247,9 @@ impl Oracle {
         let matches = &state.counted.matches;
         state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
         state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.predict(alive, self.queues.live());
+        }
         self.predict(cpu, false, started);
     }
 
@@ -277,6 +293,7 @@ impl Oracle {
                 at_switch: scored(state, false, ts_ns, next, living, &names),
                 refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
+                ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
                 run_time: run.actual_ns.map(|actual_ns| RunTime {
                     actual_ns,
                     predicted_ns: state

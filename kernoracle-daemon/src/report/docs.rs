@@ -1,6 +1,7 @@
 //! `docs/log-fields.md`, from the structs that are written.
 
 use super::{
+    calibration::{CalibrationBin, CalibrationFigures},
     evaluation::{Evaluation, Load, MacroMean},
     fields::Object,
     lines::{
@@ -44,13 +45,15 @@ const TOP: [(&str, &Object); 6] = [
 ];
 
 /// Objects inside those.
-const PARTS: [&Object; 19] = [
+const PARTS: [&Object; 21] = [
     &Load::OBJECT,
     &MacroMean::OBJECT,
     &Scores::OBJECT,
     &UnscoredCounts::OBJECT,
     &Both::OBJECT,
     &Figures::OBJECT,
+    &CalibrationFigures::OBJECT,
+    &CalibrationBin::OBJECT,
     &RunTimeFigures::OBJECT,
     &LeadFigures::OBJECT,
     &InferenceFigures::OBJECT,

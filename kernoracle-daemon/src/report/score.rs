@@ -2,6 +2,7 @@
 //! counted here.
 
 use super::{
+    calibration::{Calibration, CalibrationFigures},
     fields::documented,
     run_time::{RunTimeFigures, RunTimeScore},
     spread::{SignedTimes, histogram, quantile},
@@ -101,10 +102,16 @@ documented! {
         pub refined_made: u64,
         /// Baseline: what most often followed the current task.
         pub order1: Both,
-        /// Baseline: what most often followed the longest context seen, of up to eight tasks.
+        /// Baseline back-off: what most often followed the longest context seen, of up to eight tasks. Its
+        /// bits are those of PPM with escape method C over the four commonest successors of each context.
         pub backoff8: Both,
+        /// Baseline: PPM of order 8 with escape method C, exclusion and the counts of all successors. `eval`
+        /// only; empty in `run` and `replay`.
+        pub ppm8: Both,
         /// Baseline: earliest eligible deadline, or least vruntime.
         pub scheduler: Both,
+        /// Probability of the first choice against share of hits.
+        pub calibration: CalibrationFigures,
         /// Predicted against actual run time.
         pub run_time: RunTimeFigures,
         /// How far ahead the predictions were.
@@ -126,6 +133,7 @@ pub(super) struct Counts {
     pub refined_made: u64,
     /// In the order of [`crate::oracle::outcome::Baseline::ALL`].
     pub baselines: [BothTally; 3],
+    pub ppm8: BothTally,
     pub leads: u64,
     pub ahead: u64,
 }
@@ -151,6 +159,7 @@ impl Counts {
             refined,
             refined_made,
             baselines,
+            ppm8,
             leads,
             ahead,
         } = self;
@@ -168,6 +177,7 @@ impl Counts {
             refined: refined.since(&earlier.refined),
             refined_made: refined_made - earlier.refined_made,
             baselines: std::array::from_fn(|at| baselines[at].since(&earlier.baselines[at])),
+            ppm8: ppm8.since(&earlier.ppm8),
             leads: leads - earlier.leads,
             ahead: ahead - earlier.ahead,
         }
@@ -178,6 +188,8 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Score {
     pub(super) counts: Counts,
+    calibration: Calibration,
+    refined_calibration: Calibration,
     run_time: RunTimeScore,
     lead: SignedTimes,
     inference: Histogram<u64>,
@@ -190,6 +202,8 @@ impl Score {
     pub fn new(exact: bool) -> Self {
         Self {
             counts: Counts::default(),
+            calibration: Calibration::default(),
+            refined_calibration: Calibration::default(),
             run_time: RunTimeScore::new(exact),
             lead: SignedTimes::new(),
             inference: histogram(),
@@ -207,6 +221,7 @@ impl Score {
             refined,
             refined_made,
             baselines: [order1, backoff8, scheduler],
+            ppm8,
             leads,
             ahead,
         } = self.counts;
@@ -222,7 +237,9 @@ impl Score {
             refined_made,
             order1: order1.figures(),
             backoff8: backoff8.figures(),
+            ppm8: ppm8.figures(),
             scheduler: scheduler.figures(),
+            calibration: self.calibration.figures(&self.refined_calibration),
             run_time: self.run_time.figures(),
             lead: LeadFigures {
                 decisions: leads,
@@ -267,6 +284,11 @@ impl Sink for Score {
         for (tally, baseline) in counts.baselines.iter_mut().zip(&decision.baselines) {
             tally.add(actual, baseline.rank, baseline.bits);
         }
+        if let Some(ppm8) = &decision.ppm8 {
+            counts.ppm8.add(actual, ppm8.rank, ppm8.bits);
+        }
+        self.calibration.add(at_switch);
+        self.refined_calibration.add(stands);
         if let Some(lead_ns) = at_switch.lead_ns {
             counts.leads += 1;
             counts.ahead += u64::from(lead_ns > 0);
