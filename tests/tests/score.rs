@@ -42,6 +42,7 @@ fn decision(number: u64, actual: TaskName, at_switch: Scored) -> Decision {
         actual,
         at_switch,
         refined: None,
+        cause: None,
         baselines: [
             baseline(Some(1), Some(0.5)),
             baseline(Some(5), Some(4.5)),

@@ -3,6 +3,7 @@
 //! Prequential by construction: a switch is scored with the predictions that stand when it arrives, and only then do counts,
 //! mixer, run queues and LSTM see it.
 
+mod cause;
 mod clock;
 mod config;
 mod cpu;
@@ -19,6 +20,7 @@ use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weight
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
+use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
@@ -197,18 +199,17 @@ impl Oracle {
         self.refine(cpu);
 
         let before = Before::new(&self.queues, cpu, ts_ns, switch);
+        let entered_ns = self.queues.cpu(cpu).current_since_ns;
         let run = Run {
+            entered_ns,
             median_ns: known
                 .and_then(|current| self.queues.get(current))
                 .and_then(|task| task.runs.median()),
-            actual_ns: self
-                .queues
-                .cpu(cpu)
-                .current_since_ns
+            actual_ns: entered_ns
                 .map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns)),
         };
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
-        let hit = self.decide(ts_ns, cpu, switch, next, run, sink);
+        let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
         self.teach(cpu);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
@@ -260,7 +261,7 @@ impl Oracle {
         ts_ns: u64,
         cpu: u32,
         switch: &Switch,
-        next: Sym,
+        (prev, next): (Sym, Sym),
         run: Run,
         sink: &mut dyn Sink,
     ) -> (bool, f32) {
@@ -278,6 +279,12 @@ impl Oracle {
                 }
             };
             let refined = state.refined_stands;
+            let turn = Turn {
+                prev,
+                next,
+                stayed: switch.prev_state == 0 || switch.preempt,
+                entered_ns: run.entered_ns,
+            };
             let decision = Decision {
                 number: self.number,
                 ts_ns,
@@ -292,6 +299,7 @@ impl Oracle {
                 },
                 at_switch: scored(state, false, ts_ns, next, living, &names),
                 refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                cause: cause(state, &self.queues, &turn),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
                 ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
                 run_time: run.actual_ns.map(|actual_ns| RunTime {
@@ -428,6 +436,8 @@ impl Oracle {
 /// How long the task that leaves has run.
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    /// When it was switched in, ns.
+    entered_ns: Option<u64>,
     /// Its running median before, ns.
     median_ns: Option<u64>,
     /// ns; `None` where the run began unseen.

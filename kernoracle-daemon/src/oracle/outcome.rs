@@ -75,6 +75,50 @@ pub struct BaselineScored {
     pub bits: Option<f32>,
 }
 
+/// Why an at-switch prediction missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A wake-up from outside decided: an interrupt, a timer or another CPU woke the next task while the current one ran, or
+    /// the wake-up that was expected did not come.
+    Arrival,
+    /// The current task itself woke the next one.
+    WokenByCurrent,
+    /// Both tasks waited, and each was the scheduler's choice: one if the current task sleeps, one if it is still runnable at the end
+    /// of its slice or is preempted. It left the other way.
+    SleepOrStay,
+    /// The next task waited, but was not the choice as rebuilt from events: the tick came earlier or later than thought, or the
+    /// scheduler's state had changed since it was recorded.
+    Order,
+    /// The next task was not known, or it was not known whether it was runnable.
+    StateUnknown,
+    /// The next task waited and was the choice for the way in which the current one left: the model should have known.
+    Model,
+}
+
+impl Cause {
+    pub const ALL: [Self; 6] = [
+        Self::Arrival,
+        Self::WokenByCurrent,
+        Self::SleepOrStay,
+        Self::Order,
+        Self::StateUnknown,
+        Self::Model,
+    ];
+
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::WokenByCurrent => "woken by current",
+            Self::SleepOrStay => "sleep or stay",
+            Self::Order => "order",
+            Self::StateUnknown => "state unknown",
+            Self::Model => "model",
+        }
+    }
+}
+
 /// Predicted and actual run time of the task that ran, from its switch-in to its switch-out.
 #[derive(Clone, Copy, Debug)]
 pub struct RunTime {
@@ -102,6 +146,8 @@ pub struct Decision {
     /// Made after the last wake-up before the switch; `None` if nothing woke: then the at-switch
     /// prediction stands.
     pub refined: Option<Scored>,
+    /// Why the at-switch prediction missed; `None` if it hit.
+    pub cause: Option<Cause>,
     /// In the order of [`Baseline::ALL`].
     pub baselines: [BaselineScored; 3],
     /// PPM of order 8 with exact counts; `None` unless the oracle was asked for it.

@@ -1,7 +1,7 @@
 //! The lines of `--predictions`: every prediction with its outcome, times in whole ns.
 
 use super::fields::documented;
-use crate::oracle::outcome::{BaselineScored, Decision, RunTime, Scored, TaskName};
+use crate::oracle::outcome::{BaselineScored, Cause, Decision, RunTime, Scored, TaskName};
 
 documented! {
     /// A task.
@@ -88,6 +88,9 @@ documented! {
         pub at_switch: Outcome,
         /// The prediction made after the last wake-up before the switch; null if nothing woke.
         pub refined: Option<Outcome>,
+        /// Why the at-switch prediction missed: `arrival`, `woken_by_current`, `sleep_or_stay`, `order`, `state_unknown` or `model`;
+        /// null if it hit.
+        pub cause: Option<Cause>,
         /// Baseline: what most often followed the current task.
         pub order1: BaselineOutcome,
         /// Baseline: what most often followed the longest context seen, of up to eight tasks.
@@ -178,6 +181,7 @@ impl From<&Decision> for Record {
             actual,
             at_switch,
             refined,
+            cause,
             baselines,
             // Made in eval only, which writes no predictions.
             ppm8: _,
@@ -192,6 +196,7 @@ impl From<&Decision> for Record {
             actual: (*actual).into(),
             at_switch: at_switch.into(),
             refined: refined.as_ref().map(Into::into),
+            cause: *cause,
             order1: order1.into(),
             backoff8: backoff8.into(),
             scheduler: scheduler.into(),

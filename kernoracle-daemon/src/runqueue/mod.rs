@@ -3,10 +3,12 @@
 //! Every task has a slot; a [`Sym`] names a slot together with its generation, so that a reused pid or
 //! slot is never taken for the task that had it before.
 
+mod delayed;
 mod history;
 mod pick;
 mod task;
 
+pub use delayed::{Delayed, Sleeper};
 pub use history::RunHistory;
 pub use pick::{Picker, Picks, Standing};
 pub use task::{CODE, Status, Sym, TaskInfo};
@@ -23,6 +25,8 @@ pub struct Cpu {
     pub current_since_ns: Option<u64>,
     /// Tasks that wait for this CPU, in no order, without `current`.
     pub runnable: Vec<Sym>,
+    /// Entities that sleep and are still queued, in the order in which they fell asleep.
+    pub delayed: Vec<Delayed>,
     /// Wake-ups onto this CPU since the last switch.
     pub wakes: u32,
     /// The last task woken onto this CPU since the last switch.
@@ -155,6 +159,11 @@ impl RunQueues {
         }
     }
 
+    pub fn debug_see(&mut self, ts_ns: u64, cpu: u32, switch: &Switch) -> Sym {
+        self.ensure_cpu(cpu);
+        self.seen(ts_ns, cpu, &switch.prev)
+    }
+
     /// Applies a switch. Returns the symbols of prev and next.
     pub fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch) -> (Sym, Sym) {
         self.ensure_cpu(cpu);
@@ -187,6 +196,7 @@ impl RunQueues {
                 if still_runnable {
                     self.enqueue(prev, cpu, ts_ns);
                 } else {
+                    self.delay(cpu, prev);
                     let task = self.task_mut(prev);
                     task.status = Status::Sleeping;
                     task.since_ns = ts_ns;
@@ -194,6 +204,7 @@ impl RunQueues {
             }
         }
 
+        self.settle_delayed(cpu, next);
         self.dequeue(next);
         let task = self.task_mut(next);
         task.status = Status::Running;
@@ -405,6 +416,7 @@ impl RunQueues {
             task.queue_index = None;
         }
         let queue = &mut self.cpus[cpu as usize];
+        queue.delayed.clear();
         let current = queue.current.take();
         queue.current_since_ns = None;
         queue.wakes = 0;
@@ -417,6 +429,8 @@ impl RunQueues {
     fn enqueue(&mut self, sym: Sym, cpu: u32, ts_ns: u64) {
         self.dequeue(sym);
         self.ensure_cpu(cpu);
+        self.undelay(self.task(sym).cpu, sym);
+        self.undelay(cpu, sym);
         let index = self.cpus[cpu as usize].runnable.len();
         self.cpus[cpu as usize].runnable.push(sym);
         let task = self.task_mut(sym);
@@ -446,6 +460,7 @@ impl RunQueues {
         self.by_pid.remove(&pid);
         self.live -= 1;
         self.dequeue(sym);
+        self.undelay(self.task(sym).cpu, sym);
         for cpu in &mut self.cpus {
             if cpu.current == Some(sym) {
                 cpu.current = None;
@@ -457,7 +472,7 @@ impl RunQueues {
     }
 
     /// The entity that stands for a `cfs_rq` on the queue above it; `None` for a root queue.
-    pub(crate) fn group(&self, cfs_rq: u32) -> Option<&Entity> {
+    pub fn group(&self, cfs_rq: u32) -> Option<&Entity> {
         self.groups.get(&cfs_rq)
     }
 }

@@ -61,10 +61,16 @@ impl Queue {
         value.wrapping_sub(self.base) as i64
     }
 
+    /// Counts an entity in the mean, or with -1 takes it out.
+    fn weigh(&mut self, entity: &Entity, sign: i128) {
+        let weight = sign * i128::from(entity.weight);
+        self.weight += weight;
+        self.weighted += weight * i128::from(self.relative(entity.vruntime));
+    }
+
     fn add(&mut self, entity: &Entity) {
         let vruntime = self.relative(entity.vruntime);
-        self.weight += i128::from(entity.weight);
-        self.weighted += i128::from(entity.weight) * i128::from(vruntime);
+        self.weigh(entity, 1);
         self.least_vruntime = self.least_vruntime.min(vruntime);
         if let Some(deadline) = entity.deadline {
             self.earliest_deadline = self.earliest_deadline.min(self.relative(deadline));
@@ -100,6 +106,7 @@ pub struct Picker {
     groups: Vec<Group>,
     standings: Vec<Standing>,
     stepped: Vec<(u32, Entity)>,
+    delayed: Vec<Entity>,
 }
 
 impl Picker {
@@ -108,15 +115,16 @@ impl Picker {
         let current = queues.cpu_ref(cpu).current;
         let if_stays = current.and_then(|current| {
             let advanced = self.advance(queues, current, Until::SliceEnd)?;
-            self.levels(queues, cpu, Some((current, advanced)));
+            self.levels(queues, cpu, Some((current, advanced)), None);
             self.descend(queues, cpu, Some((current, advanced)))
         });
         // While it runs, the groups above it age, which counts when they are compared with others.
         self.stepped.clear();
-        if let Some(current) = current {
-            self.advance(queues, current, Until::Median);
+        let own = current.and_then(|current| self.advance(queues, current, Until::Median));
+        self.levels(queues, cpu, None, None);
+        if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
+            self.levels(queues, cpu, None, Some(leaving));
         }
-        self.levels(queues, cpu, None);
         let fair = self.descend(queues, cpu, None);
         self.stand(queues, cpu, fair);
         let first = self
@@ -131,6 +139,22 @@ impl Picker {
                 if_stays,
             },
         )
+    }
+
+    pub fn posterior(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) -> Option<Sym> {
+        self.stepped.clear();
+        let cur = queues.cpu_ref(cpu).current;
+        self.levels(queues, cpu, staying, None);
+        if staying.is_none() && let Some(c) = cur && let Some(f) = &queues.task(c).fair {
+            let mut b = f.own.cfs_rq;
+            for p in &f.parents { self.stepped.push((b, *p)); b = p.cfs_rq; }
+            let l = if f.delayed == Some(true) { Some(f.own) } else { self.leaving(queues, cur, f.own) };
+            self.stepped.clear();
+            if l.is_some() { self.levels(queues, cpu, None, l); }
+        }
+        let fair = self.descend(queues, cpu, staying);
+        let rt = queues.cpu_ref(cpu).runnable.iter().copied().filter(|s| queues.task(*s).prio < 100).min_by_key(|s| queues.task(*s).prio);
+        rt.or(fair)
     }
 
     /// The current task's entity when it has run `until` then, and with it the groups above it.
@@ -167,6 +191,35 @@ impl Picker {
         Some(own)
     }
 
+    /// Of the current task and the groups above it, the entity that will stay queued though it sleeps, if one will: the first, upwards,
+    /// that is not eligible when it leaves.
+    fn leaving(&self, queues: &RunQueues, current: Option<Sym>, own: Entity) -> Option<Entity> {
+        let fair = queues.task(current?).fair.as_ref()?;
+        fair.delayed?;
+        let ineligible = |entity: &Entity| {
+            self.find(entity.cfs_rq).is_some_and(|queue| {
+                let mut queue = *queue;
+                queue.weigh(entity, 1);
+                !queue.eligible(entity)
+            })
+        };
+        if ineligible(&own) {
+            return Some(own);
+        }
+        let mut below = own.cfs_rq;
+        for (queue, group) in &self.stepped {
+            // A queue on which something waits keeps its place whoever sleeps.
+            if *queue != below || self.find(below).is_some() {
+                return None;
+            }
+            if ineligible(group) {
+                return Some(*group);
+            }
+            below = group.cfs_rq;
+        }
+        None
+    }
+
     fn group_entity(&self, queues: &RunQueues, queue: u32) -> Option<Entity> {
         self.stepped
             .iter()
@@ -187,7 +240,13 @@ impl Picker {
     }
 
     /// Gathers each level's sums over all that wait (and the current task, if it stays).
-    fn levels(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) {
+    fn levels(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+        leaving: Option<Entity>,
+    ) {
         self.queues.clear();
         self.groups.clear();
         for (_, own) in waiting(queues, cpu, staying) {
@@ -207,6 +266,17 @@ impl Picker {
                 level += 1;
             }
         }
+        // What sleeps on a queue that holds nothing else is dequeued before anything is picked there.
+        self.delayed.clear();
+        self.delayed
+            .extend(queues.cpu_ref(cpu).delayed.iter().map(|delayed| delayed.entity));
+        self.delayed.extend(leaving);
+        for i in 0..self.delayed.len() {
+            let entity = self.delayed[i];
+            if let Some(queue) = self.queues.iter_mut().find(|queue| queue.id == entity.cfs_rq) {
+                queue.weigh(&entity, 1);
+            }
+        }
     }
 
     fn find(&self, id: u32) -> Option<&Queue> {
@@ -218,29 +288,76 @@ impl Picker {
     }
 
     /// Walks down from the root queue, as `pick_next_task_fair` does.
-    fn descend(&self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) -> Option<Sym> {
-        let mut level = self.queues.iter().find(|queue| self.is_root(queue.id))?;
+    fn descend(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+    ) -> Option<Sym> {
+        let mut level = self
+            .queues
+            .iter()
+            .position(|queue| self.is_root(queue.id))?;
         for _ in 0..=MAX_LEVELS {
+            self.drop_delayed(queues, cpu, staying, level);
+            let id = self.queues[level].id;
             let task = waiting(queues, cpu, staying)
-                .filter(|(_, entity)| entity.cfs_rq == level.id)
-                .map(|(sym, entity)| (level.preference(&entity), sym))
-                .min_by_key(|(preference, _)| *preference);
+                .filter(|(_, entity)| entity.cfs_rq == id)
+                .map(|(sym, entity)| (self.queues[level].preference(&entity), sym))
+                // Of equals, the one queued first is leftmost in the kernel's tree.
+                .min_by_key(|(preference, sym)| (*preference, queues.task(*sym).since_ns));
             let group = self
                 .groups
                 .iter()
-                .filter(|group| group.entity.cfs_rq == level.id)
-                .map(|group| (level.preference(&group.entity), group.queue))
+                .filter(|group| group.entity.cfs_rq == id)
+                .map(|group| (self.queues[level].preference(&group.entity), group.queue))
                 .min_by_key(|(preference, _)| *preference);
             match (task, group) {
                 (Some((own, _)), Some((other, queue))) if other < own => {
-                    level = self.find(queue)?;
+                    level = self.place(queue)?;
                 }
-                (None, Some((_, queue))) => level = self.find(queue)?,
+                (None, Some((_, queue))) => level = self.place(queue)?,
                 (Some((_, sym)), _) => return Some(sym),
                 (None, None) => return None,
             }
         }
         None
+    }
+
+    fn place(&self, id: u32) -> Option<usize> {
+        self.queues.iter().position(|queue| queue.id == id)
+    }
+
+    /// `pick_next_entity`: a delayed entity that is the choice leaves the queue, and the choice is made again.
+    fn drop_delayed(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+        level: usize,
+    ) {
+        let id = self.queues[level].id;
+        loop {
+            let queue = &self.queues[level];
+            let first = self
+                .delayed
+                .iter()
+                .enumerate()
+                .filter(|(_, entity)| entity.cfs_rq == id && queue.eligible(entity))
+                .map(|(i, entity)| (queue.preference(entity), i))
+                .min();
+            let Some((preference, i)) = first else { return };
+            let tasks = waiting(queues, cpu, staying).map(|(_, entity)| entity);
+            let groups = self.groups.iter().map(|group| group.entity);
+            let sooner = tasks
+                .chain(groups)
+                .any(|entity| entity.cfs_rq == id && queue.preference(&entity) < preference);
+            if sooner {
+                return;
+            }
+            let gone = self.delayed.swap_remove(i);
+            self.queues[level].weigh(&gone, -1);
+        }
     }
 
     fn stand(&mut self, queues: &RunQueues, cpu: u32, picked: Option<Sym>) {
