@@ -345,6 +345,14 @@ fn eval_adds_up() {
             .map(|bin| count(bin, "/decisions"))
             .sum();
         assert_eq!(binned, scored);
+        let misses = load["all"]["misses"].as_object().unwrap();
+        let misses: u64 = misses.values().map(|count| count.as_u64().unwrap()).sum();
+        let top1 = load["all"]["at_switch"]["all"]["top1"].as_f64().unwrap();
+        let missed = (1.0 - top1) * scored as f64;
+        assert!(
+            (misses as f64 - missed).abs() < 1e-6,
+            "{misses} of {missed}"
+        );
         assert_eq!(count(load, "/all/seen"), switches);
         let warm_up = (switches as f64 * 0.7).floor() as u64;
         assert_eq!(count(load, "/after_warm_up/seen"), switches - warm_up);

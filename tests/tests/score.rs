@@ -1,9 +1,9 @@
 //! The arithmetic of the scores: decisions made by hand, figures worked out by hand.
 
 use kernoracle::{
-    oracle::outcome::{BaselineScored, Decision, RunTime, Scored, Sink, TaskName, Unscored},
+    oracle::outcome::{BaselineScored, Cause, Decision, RunTime, Scored, Sink, TaskName, Unscored},
     report::{
-        Both, CalibrationFigures, Figures,
+        Both, CalibrationFigures, Figures, MissCounts,
         evaluation::{Evaluation, Load, LoadScore, Parts},
         score::{Score, Scores},
     },
@@ -140,6 +140,30 @@ fn hits_and_bits() {
     assert_eq!(scores.order1.all, figures(4, 1.0, 1.0, Some(0.5)));
     assert_eq!(scores.backoff8.all, figures(4, 0.0, 1.0, Some(4.5)));
     assert_eq!(scores.scheduler.all, figures(4, 0.0, 0.0, None));
+}
+
+#[test]
+fn misses_have_causes() {
+    let mut decisions = four();
+    // A cause beside a hit is none of a miss.
+    decisions[0].cause = Some(Cause::Model);
+    decisions[1].cause = Some(Cause::Arrival);
+    decisions[2].cause = Some(Cause::SleepOrStay);
+    let load = load("four", &decisions, 0.7);
+    let misses = load.all.misses;
+    let expected = MissCounts {
+        arrival: 1,
+        sleep_or_stay: 1,
+        unnamed: 1,
+        ..MissCounts::default()
+    };
+    assert_eq!(misses, expected);
+    assert_eq!(misses.total(), 3);
+    assert_eq!(load.after_warm_up.misses.total(), 2);
+    let text = Evaluation::new(0.7, vec![load]).text();
+    let row = "3 (75.0%) 1 (25.0%) 0 (0.0%) 1 (25.0%) 0 (0.0%) 0 (0.0%) 0 (0.0%) 1 (25.0%)";
+    let single_spaced = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(single_spaced.contains(row), "{text}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ const PROGRESS_EVERY: u32 = 4096;
 ///   ECE            expected calibration error of the first choice's probability, 15 bins
 ///   without idle   the same over the switches whose next task is not idle
 ///   run time       median of |predicted - actual| / actual, and the same of the task's running median
+///   misses         at-switch misses by cause, and what each costs in top-1
 /// once over all switches and once behind the warm-up; then how good the start is:
 /// the first 1,000 scored switches beside the rest and the last half.
 ///

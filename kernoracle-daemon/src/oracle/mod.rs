@@ -434,6 +434,7 @@ impl Oracle {
 }
 
 /// How long the task that leaves has run.
+#[expect(clippy::struct_field_names, reason = "the unit is part of a name")]
 #[derive(Clone, Copy, Debug)]
 struct Run {
     /// When it was switched in, ns.

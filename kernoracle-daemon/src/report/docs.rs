@@ -8,6 +8,7 @@ use super::{
         Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction, Start, Summary,
         TraceLost,
     },
+    misses::MissCounts,
     prediction::{BaselineOutcome, Choice, Outcome, Record, RunTimeOutcome, TaskRef},
     run_time::RunTimeFigures,
     score::{InferenceFigures, LeadFigures, Scores, UnscoredCounts},
@@ -45,13 +46,14 @@ const TOP: [(&str, &Object); 6] = [
 ];
 
 /// Objects inside those.
-const PARTS: [&Object; 21] = [
+const PARTS: [&Object; 22] = [
     &Load::OBJECT,
     &MacroMean::OBJECT,
     &Scores::OBJECT,
     &UnscoredCounts::OBJECT,
     &Both::OBJECT,
     &Figures::OBJECT,
+    &MissCounts::OBJECT,
     &CalibrationFigures::OBJECT,
     &CalibrationBin::OBJECT,
     &RunTimeFigures::OBJECT,

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod evaluation;
 pub mod fields;
 pub mod lines;
+mod misses;
 mod outlet;
 pub mod prediction;
 mod reporter;
@@ -22,6 +23,7 @@ mod text;
 mod writer;
 
 pub use calibration::{CalibrationBin, CalibrationFigures};
+pub use misses::MissCounts;
 pub use outlet::{Shed, WhenFull};
 pub use reporter::{Ending, Reporter, Settings};
 pub use run_time::RunTimeFigures;

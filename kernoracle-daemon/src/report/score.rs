@@ -4,6 +4,7 @@
 use super::{
     calibration::{Calibration, CalibrationFigures},
     fields::documented,
+    misses::MissCounts,
     run_time::{RunTimeFigures, RunTimeScore},
     spread::{SignedTimes, histogram, quantile},
     tally::{Both, BothTally, share},
@@ -95,6 +96,8 @@ documented! {
         pub gaps: u64,
         /// The model, from events up to and including the previous switch on that CPU. The headline.
         pub at_switch: Both,
+        /// Why those that are no hits missed.
+        pub misses: MissCounts,
         /// The model, after the last wake-up before the switch; where nothing woke, the at-switch
         /// prediction stands.
         pub refined: Both,
@@ -188,6 +191,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Score {
     pub(super) counts: Counts,
+    misses: MissCounts,
     calibration: Calibration,
     refined_calibration: Calibration,
     run_time: RunTimeScore,
@@ -202,6 +206,7 @@ impl Score {
     pub fn new(exact: bool) -> Self {
         Self {
             counts: Counts::default(),
+            misses: MissCounts::default(),
             calibration: Calibration::default(),
             refined_calibration: Calibration::default(),
             run_time: RunTimeScore::new(exact),
@@ -233,6 +238,7 @@ impl Score {
             lost_events,
             gaps,
             at_switch: at_switch.figures(),
+            misses: self.misses,
             refined: refined.figures(),
             refined_made,
             order1: order1.figures(),
@@ -278,6 +284,9 @@ impl Sink for Score {
         counts
             .at_switch
             .add(actual, at_switch.rank, Some(at_switch.bits));
+        if !at_switch.hit() {
+            self.misses.add(decision.cause);
+        }
         let stands = refined.unwrap_or(at_switch);
         counts.refined.add(actual, stands.rank, Some(stands.bits));
         counts.refined_made += u64::from(refined.is_some());

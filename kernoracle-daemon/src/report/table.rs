@@ -151,6 +151,18 @@ pub fn scores(out: &mut String, scores: &Scores) {
         "\nrefined predictions made for {} switches; {} switches were not to idle",
         scores.refined_made, scores.at_switch.without_idle.decisions
     );
+    let causes: Vec<_> = scores
+        .misses
+        .named()
+        .iter()
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    _ = writeln!(
+        out,
+        "misses by cause, at-switch: {} = {}",
+        scores.misses.total(),
+        causes.join(" + ")
+    );
     run_time(out, &scores.run_time);
     let lead = &scores.lead;
     if lead.decisions > 0 {

@@ -2,8 +2,10 @@
 
 use super::{Evaluation, Load, MacroMean};
 use crate::report::{
+    misses::MissCounts,
     score::Scores,
     table::{Row, figures, or_dash, plain, trimmed},
+    tally::share,
     text::percent,
 };
 use comfy_table::{CellAlignment, Table};
@@ -48,6 +50,7 @@ impl Evaluation {
         let title = format!("behind the first {} of the switches", percent(self.warm_up));
         for (title, part) in [("all switches", all), (&title, late)] {
             _ = writeln!(out, "\n{title}:\n{}\n", trimmed(&self.accuracy(&part)));
+            _ = writeln!(out, "{}\n", trimmed(&self.misses(&part)));
             _ = writeln!(out, "{}", trimmed(&self.run_time(&part)));
         }
         _ = writeln!(
@@ -89,6 +92,25 @@ impl Evaluation {
                 cells.extend(figures(&row.both.without_idle));
                 table.add_row(cells);
             }
+        }
+        table
+    }
+
+    /// At-switch misses by cause, with their share of all decisions: what each costs in top-1.
+    fn misses(&self, part: &Part) -> Table {
+        let causes = MissCounts::default().named().map(|(cause, _)| cause);
+        let mut table = plain(&[&["misses by cause, at-switch", "all"], &causes[..]].concat());
+        for load in &self.loads {
+            let scores = (part.of)(load);
+            let named = scores.misses.named();
+            let counts = [scores.misses.total()]
+                .into_iter()
+                .chain(named.map(|(_, count)| count));
+            let cells = counts.map(|count| {
+                let lost = share(count, scores.scored);
+                format!("{count} ({})", or_dash(lost, percent))
+            });
+            table.add_row([load.file.clone()].into_iter().chain(cells));
         }
         table
     }
