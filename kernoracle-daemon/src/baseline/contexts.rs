@@ -62,6 +62,11 @@ impl Row {
 /// The rows that match the present context, in the order of [`ORDERS`]; `None` where it is new.
 pub type Matches = [Option<Row>; ORDERS.len()];
 
+/// Contexts that are not the last tasks alone: what they are made of is the caller's.
+pub const SITUATIONS: usize = 4;
+/// The rows that match the present situations; `None` where one is new.
+pub type SituationMatches = [Option<Row>; SITUATIONS];
+
 /// The counts of one CPU.
 #[derive(Debug)]
 pub struct Contexts {
@@ -70,6 +75,7 @@ pub struct Contexts {
     seen: usize,
     clock: u16,
     hashes: [u64; ORDERS.len()],
+    situations: [Option<u64>; SITUATIONS],
 }
 
 impl Contexts {
@@ -81,12 +87,28 @@ impl Contexts {
             seen: 0,
             clock: 0,
             hashes: [0; ORDERS.len()],
+            situations: [None; SITUATIONS],
         }
     }
 
     /// The sequence is broken: what comes next does not follow what was before.
     pub fn cut(&mut self) {
         self.seen = 0;
+        self.situations = [None; SITUATIONS];
+    }
+
+    /// Sets one of the situations that the next task will be counted under.
+    pub fn set_situation(&mut self, which: usize, key: u64) {
+        // Apart from the other situations and from the orders, which share the table.
+        let mut hash = (key ^ (0xa5a5 + which as u64)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        hash ^= hash >> 32;
+        self.situations[which] = Some(hash.wrapping_mul(0xd6e8_feb8_6659_fd93));
+    }
+
+    /// What is known of the present situations.
+    pub fn situations(&self) -> SituationMatches {
+        self.situations
+            .map(|hash| self.find(hash?).map(|place| self.rows[place]))
     }
 
     /// Counts `sym` as what followed the present context, which it then becomes part of.
@@ -98,6 +120,12 @@ impl Contexts {
                 break;
             }
             let hash = self.hashes[i];
+            let place = self.find(hash).unwrap_or_else(|| self.claim(hash));
+            let row = &mut self.rows[place];
+            row.age = self.clock;
+            row.add(sym);
+        }
+        for hash in std::mem::take(&mut self.situations).into_iter().flatten() {
             let place = self.find(hash).unwrap_or_else(|| self.claim(hash));
             let row = &mut self.rows[place];
             row.age = self.clock;

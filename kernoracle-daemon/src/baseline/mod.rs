@@ -5,5 +5,5 @@ mod contexts;
 mod ppm;
 
 pub use backoff::{Backoff, Ranking};
-pub use contexts::{Contexts, Matches, ORDERS};
+pub use contexts::{Contexts, Matches, ORDERS, Row, SITUATIONS, SituationMatches};
 pub use ppm::Ppm;

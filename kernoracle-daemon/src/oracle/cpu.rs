@@ -44,6 +44,8 @@ pub(super) struct CpuState {
     /// Decisions since a window was handed to the learner.
     pub since_offer: usize,
     pub current: Option<Sym>,
+    /// Before the first switch of the window that is being filled: the LSTM's state and the time, ns.
+    pub window_start: (Lstm, u64),
 }
 
 impl CpuState {
@@ -67,6 +69,7 @@ impl CpuState {
             last_ts_ns: 0,
             since_offer: 0,
             current: None,
+            window_start: (Lstm::default(), 0),
         }
     }
 
@@ -87,6 +90,7 @@ impl CpuState {
     pub(super) fn forget_window(&mut self) {
         self.window.clear();
         self.lstm = Lstm::default();
+        self.window_start = (Lstm::default(), self.last_ts_ns);
         self.since_offer = 0;
         self.refine_due = false;
         self.refined_stands = false;

@@ -13,10 +13,12 @@ mod scoring;
 mod teacher;
 
 pub use crate::model::LearnerProgress;
-pub use config::{Config, Engine, Learning, ModelError};
+pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{
+    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, Training, Weights,
+};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -24,7 +26,7 @@ use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
-use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
+use outcome::{Decision, FullWindow, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
 use scoring::{baselines, ppm8, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +40,9 @@ pub struct Oracle {
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
     linear: Linear,
+    training: Option<Training>,
+    /// Where the model comes from.
+    name: String,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
@@ -50,21 +55,30 @@ pub struct Oracle {
 impl Oracle {
     /// An oracle for a machine like `origin`'s.
     pub fn new(config: Config, _origin: &Origin) -> Result<Self, ModelError> {
-        let (weights, linear) = match &config.model {
-            Some(path) => model::load(path)?,
-            None => (Weights::untrained(config.seed), Linear::default()),
-        };
+        let (model, name) = config.model.model(config.seed)?;
+        Self::with_model(config, model, name)
+    }
+
+    /// An oracle that starts from `model`, whatever `config` says of it. Reports call it `name`.
+    pub fn with_model(config: Config, model: Model, name: String) -> Result<Self, ModelError> {
+        let Model {
+            weights,
+            linear,
+            training,
+            bytes: _,
+        } = model;
         let teacher = Teacher::new(&config, &weights)?;
         let reference = match config.engine {
             Engine::Plain => None,
             Engine::Candle => Some(Reference::new(&weights)?),
         };
         Ok(Self {
-            config,
-            queues: RunQueues::new(),
+            queues: RunQueues::salted(config.seed),
             cpus: Vec::new(),
             weights: Arc::new(weights),
             linear,
+            training,
+            name,
             reference,
             teacher,
             swaps: 0,
@@ -72,6 +86,7 @@ impl Oracle {
             number: 0,
             ppm8: false,
             refine_list: Vec::new(),
+            config,
         })
     }
 
@@ -125,10 +140,6 @@ impl Oracle {
 
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
-        let origin = self.config.model.as_ref().map_or_else(
-            || "untrained".to_owned(),
-            |path| format!("from {}", path.display()),
-        );
         let learning = match self.config.learning {
             Learning::Off => "does not learn".to_owned(),
             Learning::Inline { every } => format!("learns a step every {every} decisions"),
@@ -141,10 +152,11 @@ impl Oracle {
             Engine::Candle => "candle",
         };
         format!(
-            "LSTM {}, {} parameters + {} linear, {origin}, {learning}, window {}, engine {engine}",
+            "LSTM {}, {} parameters + {} linear, {}, {learning}, window {}, engine {engine}",
             model::shape::HIDDEN,
             self.weights.parameters(),
             Mixer::ROWS * model::shape::FEATURES,
+            self.name,
             self.config.window,
         )
     }
@@ -165,7 +177,13 @@ impl Oracle {
 
     /// Writes the weights (safetensors), aside and then renamed.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        Ok(model::save(path, &self.weights, &self.linear)?)
+        let model = Model {
+            weights: (*self.weights).clone(),
+            linear: self.linear.clone(),
+            training: self.training.clone(),
+            bytes: None,
+        };
+        Ok(model.save(path, Precision::F32)?)
     }
 
     fn state(&mut self, cpu: u32) -> &mut CpuState {
@@ -210,7 +228,7 @@ impl Oracle {
         };
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
-        self.teach(cpu);
+        self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
@@ -236,14 +254,27 @@ impl Oracle {
             hit,
             &state.picks,
         );
-        if let Some(reference) = &mut self.reference {
+        let without = self.weights.without;
+        without.mask_input(&mut frame.input);
+        if without.lstm {
+            // Held at zero.
+        } else if let Some(reference) = &mut self.reference {
             reference
                 .step(cpu as usize, &frame.input)
                 .expect("shapes are fixed");
         } else {
             state.lstm.step(&self.weights, &frame.input);
         }
-        state.counted = Counted::new(state.contexts.matches(), &self.queues, Some(next));
+        let keys = model::situations::at_switch(&self.queues, cpu, state.gatherer.recent());
+        for (which, key) in keys.into_iter().enumerate() {
+            state.contexts.set_situation(which, key);
+        }
+        state.counted = Counted::new(
+            state.contexts.matches(),
+            state.contexts.situations(),
+            &self.queues,
+            Some(next),
+        );
         let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
         let matches = &state.counted.matches;
         state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
@@ -269,9 +300,20 @@ impl Oracle {
         let mut hit = (false, 0.0);
         if state.predicted {
             let learn = self.config.learning != Learning::Off;
-            hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
+            let new_child = run.entered_ns.is_some_and(|entered| {
+                (self.queues.task(next).born)
+                    .is_some_and(|(parent, born)| parent == prev && born >= entered)
+            });
+            let answer = (next, new_child);
+            hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
             let living = self.queues.live();
-            let names = |sym: Sym| {
+            let names = |sym: Option<Sym>| {
+                let Some(sym) = sym else {
+                    return TaskName {
+                        pid: NEW_CHILD,
+                        comm: switch.prev.comm,
+                    };
+                };
                 let task = self.queues.task(sym);
                 TaskName {
                     pid: task.pid,
@@ -283,6 +325,7 @@ impl Oracle {
                 prev,
                 next,
                 stayed: switch.prev_state == 0 || switch.preempt,
+                new_child,
                 entered_ns: run.entered_ns,
             };
             let decision = Decision {
@@ -297,8 +340,8 @@ impl Oracle {
                     pid: switch.next.pid,
                     comm: switch.next.comm,
                 },
-                at_switch: scored(state, false, ts_ns, next, living, &names),
-                refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                at_switch: scored(state, false, ts_ns, answer, living, &names),
+                refined: refined.then(|| scored(state, true, ts_ns, answer, living, &names)),
                 cause: cause(state, &self.queues, &turn),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
                 ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
@@ -339,6 +382,11 @@ impl Oracle {
         } else {
             &mut frame.at_switch
         };
+        if refined {
+            let key = model::situations::woken(&self.queues, cpu, current);
+            state.contexts.set_situation(model::situations::WOKEN, key);
+            state.counted.situations = state.contexts.situations();
+        }
         let moment = Moment {
             cpu,
             current,
@@ -351,6 +399,7 @@ impl Oracle {
         if !refined {
             state.picks = picks;
         }
+        self.weights.without.mask_view(view);
         self.linear.candidates.score(refined, view);
         self.linear.run.shift(view);
         let pending = if refined {
@@ -388,9 +437,20 @@ impl Oracle {
     }
 
     /// Shows the teacher what was decided, and takes the weights that come of it.
-    fn teach(&mut self, cpu: u32) {
+    fn teach(&mut self, ts_ns: u64, cpu: u32, sink: &mut dyn Sink) {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
         let unseen = state.window.full() && state.since_offer >= self.config.window;
+        if unseen && self.config.learning == Learning::Off {
+            sink.window(&FullWindow {
+                start: &state.window_start.0,
+                window: &state.window,
+                from_ns: state.window_start.1,
+                to_ns: ts_ns,
+            });
+            state.window_start = (state.lstm.clone(), ts_ns);
+            state.since_offer = 0;
+            return;
+        }
         let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
         if taken {
             state.since_offer = 0;
@@ -417,6 +477,9 @@ impl Oracle {
         }
         for (cpu, state) in self.cpus.iter_mut().enumerate() {
             let Some(state) = state else { continue };
+            if self.weights.without.lstm {
+                continue;
+            }
             if let Some(reference) = &mut self.reference {
                 reference.reset(cpu);
                 for frame in &state.window.frames {

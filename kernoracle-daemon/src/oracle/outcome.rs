@@ -1,5 +1,6 @@
 //! What the oracle hands out: predictions with their outcome, and why a switch was not scored.
 
+use crate::model::{Lstm, Window};
 use crate::trace::event::Comm;
 use arrayvec::ArrayVec;
 use serde::Serialize;
@@ -7,7 +8,10 @@ use serde::Serialize;
 /// Predicted tasks that an outcome lists.
 pub const TOP: usize = 5;
 
-/// A task as a log line names it.
+/// Stands for the pid of a task that the current one is about to fork: it has none yet.
+pub const NEW_CHILD: u32 = u32::MAX;
+
+/// A task as a log line names it. A predicted task that the current one is about to fork has the pid [`NEW_CHILD`] and the current one's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskName {
     pub pid: u32,
@@ -184,6 +188,17 @@ impl Unscored {
     }
 }
 
+/// A window of switches without a gap, each with its outcome.
+#[derive(Debug)]
+pub struct FullWindow<'a> {
+    /// The LSTM's state before the first switch.
+    pub start: &'a Lstm,
+    pub window: &'a Window,
+    /// Between the switch before the first and the last outcome, ns.
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
 /// Receives what the oracle hands out, in order.
 pub trait Sink {
     /// A switch was scored.
@@ -192,4 +207,6 @@ pub trait Sink {
     fn unscored(&mut self, ts_ns: u64, cpu: u32, reason: Unscored);
     /// Events of a CPU were lost.
     fn gap(&mut self, ts_ns: u64, cpu: u32, lost: u64);
+    /// A window is full. Only while nothing learns; then every switch that is scored is in one window at most.
+    fn window(&mut self, _window: &FullWindow<'_>) {}
 }

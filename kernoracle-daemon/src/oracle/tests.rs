@@ -31,7 +31,7 @@ fn config(learning: Learning) -> Config {
         seed: 1,
         learning,
         engine: Engine::Plain,
-        model: None,
+        model: StartFrom::Untrained,
         live: false,
     }
 }

@@ -16,7 +16,7 @@ documented! {
 documented! {
     /// A candidate of a prediction.
     pub struct Choice {
-        /// The task's pid; 0 is idle.
+        /// The task's pid; 0 is idle, 4294967295 a task that the current one has yet to fork.
         pub pid: u32,
         /// Its name.
         pub comm: String,

@@ -7,11 +7,13 @@ mod delayed;
 mod history;
 mod pick;
 mod task;
+mod wakees;
 
 pub use delayed::{Delayed, Sleeper};
 pub use history::RunHistory;
 pub use pick::{Picker, Picks, Standing};
 pub use task::{CODE, Status, Sym, TaskInfo};
+pub use wakees::{Wakee, Wakees};
 
 use crate::trace::event::{Body, Comm, Entity, Event, Snapshot, Switch, Task, Wake, WakeKind};
 use foldhash::{HashMap, HashMapExt as _};
@@ -44,12 +46,19 @@ pub struct RunQueues {
     /// The entity that stands for a `cfs_rq` on the queue above it, by the `cfs_rq`'s id.
     groups: HashMap<u32, Entity>,
     live: usize,
+    salt: u64,
 }
 
 impl RunQueues {
     pub fn new() -> Self {
+        Self::salted(0)
+    }
+
+    /// Instances of tasks get other codes with another `salt`.
+    pub fn salted(salt: u64) -> Self {
         Self {
             by_pid: HashMap::new(),
+            salt,
             ..Self::default()
         }
     }
@@ -159,11 +168,6 @@ impl RunQueues {
         }
     }
 
-    pub fn debug_see(&mut self, ts_ns: u64, cpu: u32, switch: &Switch) -> Sym {
-        self.ensure_cpu(cpu);
-        self.seen(ts_ns, cpu, &switch.prev)
-    }
-
     /// Applies a switch. Returns the symbols of prev and next.
     pub fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch) -> (Sym, Sym) {
         self.ensure_cpu(cpu);
@@ -188,6 +192,11 @@ impl RunQueues {
                 let task = self.task_mut(prev);
                 task.left_ns = Some(ts_ns);
                 task.last_left_runnable = still_runnable;
+                // TASK_UNINTERRUPTIBLE (include/linux/sched.h).
+                task.deep_sleep = switch.prev_state & 2 != 0;
+                task.wakees.left();
+                task.forks += (f32::from(task.forks_now) - task.forks) * 0.15;
+                task.forks_now = 0;
                 task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;
                 if let (true, Some(since)) = (known, since) {
                     task.runs
@@ -236,11 +245,11 @@ impl RunQueues {
     fn allocate(&mut self, pid: u32) -> Sym {
         if let Some(slot) = self.free.pop() {
             let sym = self.tasks[slot as usize].sym.next_generation();
-            self.tasks[slot as usize] = TaskInfo::new(sym, pid);
+            self.tasks[slot as usize] = TaskInfo::new(sym, pid, self.salt);
             sym
         } else {
             let sym = Sym::first(self.tasks.len());
-            self.tasks.push(TaskInfo::new(sym, pid));
+            self.tasks.push(TaskInfo::new(sym, pid, self.salt));
             sym
         }
     }
@@ -305,6 +314,9 @@ impl RunQueues {
         }
         if wake.kind == WakeKind::Waking {
             self.task_mut(sym).waker = Some(waker);
+            if wake.waker_pid != 0 && waker != sym {
+                self.task_mut(waker).wakees.woke(sym);
+            }
             return None;
         }
         self.woken(ts_ns, sym, wake.target_cpu)
@@ -320,6 +332,9 @@ impl RunQueues {
         if task.status == Status::Sleeping {
             let slept = ts_ns.saturating_sub(task.since_ns);
             task.sleeps.push(slept);
+        }
+        if let Some(before) = task.woken_ns {
+            task.periods.push(ts_ns.saturating_sub(before));
         }
         task.woken_ns = Some(ts_ns);
         self.enqueue(sym, cpu, ts_ns);
@@ -348,8 +363,11 @@ impl RunQueues {
             self.forget(stale);
         }
         let parent = self.intern(cpu, parent);
+        let forks = &mut self.task_mut(parent).forks_now;
+        *forks = forks.saturating_add(1);
         let sym = self.intern(cpu, pid);
         let task = self.task_mut(sym);
+        task.born = Some((parent, ts_ns));
         task.tgid = tgid;
         task.name = comm;
         task.cpu = cpu;
@@ -472,7 +490,7 @@ impl RunQueues {
     }
 
     /// The entity that stands for a `cfs_rq` on the queue above it; `None` for a root queue.
-    pub fn group(&self, cfs_rq: u32) -> Option<&Entity> {
+    pub(crate) fn group(&self, cfs_rq: u32) -> Option<&Entity> {
         self.groups.get(&cfs_rq)
     }
 }

@@ -27,8 +27,11 @@ pub struct Standing {
 /// What would be picked, in the two ways in which the current task can leave.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Picks {
-    /// If the current task goes to sleep now.
+    /// If the current task goes to sleep after its usual run time.
     pub if_sleeps: Option<Sym>,
+    /// If it goes to sleep early, or late, for a run of its kind.
+    pub if_sleeps_early: Option<Sym>,
+    pub if_sleeps_late: Option<Sym>,
     /// If the current task uses its slice up and stays runnable; may be the current task itself.
     pub if_stays: Option<Sym>,
 }
@@ -43,6 +46,8 @@ struct Queue {
     weighted: i128,
     least_vruntime: i64,
     earliest_deadline: i64,
+    /// Deadline of the choice on this queue, once there is one.
+    best_deadline: i64,
 }
 
 impl Queue {
@@ -54,6 +59,7 @@ impl Queue {
             weighted: 0,
             least_vruntime: i64::MAX,
             earliest_deadline: i64::MAX,
+            best_deadline: i64::MAX,
         }
     }
 
@@ -111,22 +117,28 @@ pub struct Picker {
 
 impl Picker {
     /// Ranks what waits for `cpu`, and says what would be picked.
-    pub fn rank(&mut self, queues: &RunQueues, cpu: u32) -> (&[Standing], Picks) {
+    pub fn rank(&mut self, queues: &RunQueues, cpu: u32, now_ns: u64) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
+        let elapsed_ns = queues
+            .cpu_ref(cpu)
+            .current_since_ns
+            .map_or(0, |since| now_ns.saturating_sub(since));
         let if_stays = current.and_then(|current| {
-            let advanced = self.advance(queues, current, Until::SliceEnd)?;
+            let advanced = self.advance(queues, current, Until::SliceEnd, elapsed_ns)?;
             self.levels(queues, cpu, Some((current, advanced)), None);
             self.descend(queues, cpu, Some((current, advanced)))
         });
         // While it runs, the groups above it age, which counts when they are compared with others.
-        self.stepped.clear();
-        let own = current.and_then(|current| self.advance(queues, current, Until::Median));
-        self.levels(queues, cpu, None, None);
-        if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
-            self.levels(queues, cpu, None, Some(leaving));
-        }
-        let fair = self.descend(queues, cpu, None);
+        let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Early, elapsed_ns);
+        let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Late, elapsed_ns);
+        let fair = self.if_sleeps(queues, cpu, Until::Median, elapsed_ns);
         self.stand(queues, cpu, fair);
+        let real_time = self
+            .standings
+            .iter()
+            .filter(|standing| standing.real_time)
+            .min_by_key(|standing| standing.key)
+            .map(|standing| standing.sym);
         let first = self
             .standings
             .iter()
@@ -136,29 +148,75 @@ impl Picker {
             &self.standings,
             Picks {
                 if_sleeps: first,
+                if_sleeps_early: real_time.or(if_sleeps_early),
+                if_sleeps_late: real_time.or(if_sleeps_late),
                 if_stays,
             },
         )
     }
 
-    pub fn posterior(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) -> Option<Sym> {
+    /// The fair class's choice if the current task sleeps when it has run `until` then.
+    fn if_sleeps(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        until: Until,
+        elapsed_ns: u64,
+    ) -> Option<Sym> {
         self.stepped.clear();
-        let cur = queues.cpu_ref(cpu).current;
-        self.levels(queues, cpu, staying, None);
-        if staying.is_none() && let Some(c) = cur && let Some(f) = &queues.task(c).fair {
-            let mut b = f.own.cfs_rq;
-            for p in &f.parents { self.stepped.push((b, *p)); b = p.cfs_rq; }
-            let l = if f.delayed == Some(true) { Some(f.own) } else { self.leaving(queues, cur, f.own) };
-            self.stepped.clear();
-            if l.is_some() { self.levels(queues, cpu, None, l); }
+        let current = queues.cpu_ref(cpu).current;
+        let own = current.and_then(|current| self.advance(queues, current, until, elapsed_ns));
+        self.levels(queues, cpu, None, None);
+        if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
+            self.levels(queues, cpu, None, Some(leaving));
         }
-        let fair = self.descend(queues, cpu, staying);
-        let rt = queues.cpu_ref(cpu).runnable.iter().copied().filter(|s| queues.task(*s).prio < 100).min_by_key(|s| queues.task(*s).prio);
-        rt.or(fair)
+        self.descend(queues, cpu, None)
+    }
+
+    /// A sleeper, were it woken after the last [`Self::rank`], would be the choice: `place_entity` puts it at the queue's mean less its lag.
+    pub fn would_win(&self, queues: &RunQueues, sleeper: Sym) -> bool {
+        let task = queues.task(sleeper);
+        if task.prio < 100 {
+            return true;
+        }
+        let Some(fair) = &task.fair else {
+            return false;
+        };
+        // Up to the first queue that holds something: there it, or its group, is compared.
+        let mut entity = fair.own;
+        let mut lag = fair.vlag.unwrap_or(0);
+        let queue = loop {
+            if let Some(queue) = self.find(entity.cfs_rq) {
+                break queue;
+            }
+            let Some(group) = queues.group(entity.cfs_rq) else {
+                return true;
+            };
+            entity = *group;
+            lag = 0;
+        };
+        if queue.weight <= 0 {
+            return true;
+        }
+        let Some(slice) = entity.slice else {
+            // CFS places it a little before the least vruntime.
+            return true;
+        };
+        let mean = (queue.weighted / queue.weight) as i64;
+        let vruntime = mean.saturating_sub(lag);
+        let deadline =
+            vruntime.saturating_add(virtual_time(u64::from(slice), entity.weight.max(2)) as i64);
+        lag >= 0 && deadline < queue.best_deadline
     }
 
     /// The current task's entity when it has run `until` then, and with it the groups above it.
-    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
+    fn advance(
+        &mut self,
+        queues: &RunQueues,
+        current: Sym,
+        until: Until,
+        elapsed_ns: u64,
+    ) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
         let fair = task.fair.as_ref()?;
@@ -171,7 +229,16 @@ impl Picker {
         let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
         let delta = match until {
             Until::SliceEnd => left,
-            Until::Median => virtual_time(task.runs.median().unwrap_or(0), weight).min(left),
+            // What the task has run already is past doubt.
+            Until::Early | Until::Median | Until::Late => {
+                let part = match until {
+                    Until::Early => 1,
+                    Until::Median => 2,
+                    _ => 3,
+                };
+                let run = task.runs.quarter(part, elapsed_ns);
+                virtual_time(run, weight).min(left.max(virtual_time(elapsed_ns, weight)))
+            }
         };
         own.vruntime = own.vruntime.wrapping_add(delta);
         let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
@@ -268,12 +335,21 @@ impl Picker {
         }
         // What sleeps on a queue that holds nothing else is dequeued before anything is picked there.
         self.delayed.clear();
-        self.delayed
-            .extend(queues.cpu_ref(cpu).delayed.iter().map(|delayed| delayed.entity));
+        self.delayed.extend(
+            queues
+                .cpu_ref(cpu)
+                .delayed
+                .iter()
+                .map(|delayed| delayed.entity),
+        );
         self.delayed.extend(leaving);
         for i in 0..self.delayed.len() {
             let entity = self.delayed[i];
-            if let Some(queue) = self.queues.iter_mut().find(|queue| queue.id == entity.cfs_rq) {
+            if let Some(queue) = self
+                .queues
+                .iter_mut()
+                .find(|queue| queue.id == entity.cfs_rq)
+            {
                 queue.weigh(&entity, 1);
             }
         }
@@ -312,6 +388,10 @@ impl Picker {
                 .filter(|group| group.entity.cfs_rq == id)
                 .map(|group| (self.queues[level].preference(&group.entity), group.queue))
                 .min_by_key(|(preference, _)| *preference);
+            let best = [task.map(|(best, _)| best), group.map(|(best, _)| best)];
+            if let Some((false, deadline)) = best.into_iter().flatten().min() {
+                self.queues[level].best_deadline = deadline;
+            }
             match (task, group) {
                 (Some((own, _)), Some((other, queue))) if other < own => {
                     level = self.place(queue)?;
@@ -426,8 +506,10 @@ const MAX_LEVELS: usize = 8;
 enum Until {
     /// Its slice is used up.
     SliceEnd,
-    /// Its median run time is over, or its slice.
+    /// The first quartile, the median, the third quartile of its run times is over, or its slice.
+    Early,
     Median,
+    Late,
 }
 
 /// `calc_delta_fair`: run time in ns as an entity of this weight counts it.
