@@ -1,7 +1,7 @@
 //! What the oracle keeps for each CPU.
 
 use super::outcome::Unscored;
-use crate::baseline::{Contexts, Ranking};
+use crate::baseline::{Contexts, Ppm, Ranking};
 use crate::model::situations::Runs;
 use crate::model::{Counted, Gatherer, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
@@ -30,6 +30,8 @@ pub(super) struct CpuState {
     pub counted: Counted,
     pub order1: Ranking,
     pub backoff8: Ranking,
+    /// Only where it was asked for: its memory is not bounded.
+    pub ppm8: Option<Ppm>,
     pub picks: Picks,
     pub at_switch: Pending,
     pub refined: Pending,
@@ -50,7 +52,7 @@ pub(super) struct CpuState {
 }
 
 impl CpuState {
-    pub(super) fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize, ppm8: bool) -> Self {
         Self {
             contexts: Contexts::new(CONTEXT_BITS),
             gatherer: Gatherer::default(),
@@ -61,6 +63,7 @@ impl CpuState {
             counted: Counted::default(),
             order1: Ranking::default(),
             backoff8: Ranking::default(),
+            ppm8: ppm8.then(|| Ppm::new(8)),
             picks: Picks::default(),
             at_switch: Pending::default(),
             refined: Pending::default(),
@@ -78,6 +81,9 @@ impl CpuState {
     /// The sequence of switches is broken.
     pub(super) fn cut(&mut self, excuse: Unscored) {
         self.contexts.cut();
+        if let Some(ppm8) = &mut self.ppm8 {
+            ppm8.cut();
+        }
         self.gatherer.cut();
         self.runs.cut();
         self.wakes.cut();

@@ -27,7 +27,7 @@ use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
 use outcome::{Decision, FullWindow, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
-use scoring::{baselines, scored, settle_frame};
+use scoring::{baselines, ppm8, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
 use teacher::Teacher;
@@ -48,6 +48,7 @@ pub struct Oracle {
     swaps: u64,
     overload: bool,
     number: u64,
+    ppm8: bool,
     refine_list: Vec<u32>,
 }
 
@@ -83,9 +84,18 @@ impl Oracle {
             swaps: 0,
             overload: false,
             number: 0,
+            ppm8: false,
             refine_list: Vec::new(),
             config,
         })
+    }
+
+    /// Scores a PPM of order 8 beside the other baselines: [`Decision::ppm8`]. It keeps every context that it
+    /// sees, so its memory grows with the trace. To be called before the first event.
+    #[must_use]
+    pub fn with_ppm8(mut self) -> Self {
+        self.ppm8 = true;
+        self
     }
 
     /// Takes the next event: scores the prediction that it decides, then learns it, then predicts.
@@ -180,8 +190,8 @@ impl Oracle {
         if self.cpus.len() <= cpu as usize {
             self.cpus.resize_with(cpu as usize + 1, || None);
         }
-        let window = self.config.window;
-        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window)))
+        let (window, ppm8) = (self.config.window, self.ppm8);
+        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window, ppm8)))
     }
 
     fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch, sink: &mut dyn Sink) {
@@ -226,6 +236,9 @@ impl Oracle {
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.push(next);
+        }
         state.gatherer.ran(next);
         let stayed = switch.prev_state == 0 || switch.preempt;
         state.runs.left(prev, run.actual_ns, stayed);
@@ -274,6 +287,9 @@ impl Oracle {
         let matches = &state.counted.matches;
         state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
         state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.predict(alive, self.queues.live());
+        }
         self.predict(cpu, false, started);
     }
 
@@ -336,6 +352,7 @@ impl Oracle {
                 refined: refined.then(|| scored(state, true, ts_ns, answer, living, &names)),
                 cause: cause(state, &self.queues, &turn),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
+                ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
                 run_time: run.actual_ns.map(|actual_ns| RunTime {
                     actual_ns,
                     predicted_ns: state
@@ -488,6 +505,7 @@ impl Oracle {
 }
 
 /// How long the task that leaves has run.
+#[expect(clippy::struct_field_names, reason = "the unit is part of a name")]
 #[derive(Clone, Copy, Debug)]
 struct Run {
     /// When it was switched in, ns.

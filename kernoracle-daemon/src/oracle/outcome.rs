@@ -154,6 +154,8 @@ pub struct Decision {
     pub cause: Option<Cause>,
     /// In the order of [`Baseline::ALL`].
     pub baselines: [BaselineScored; 3],
+    /// PPM of order 8 with exact counts; `None` unless the oracle was asked for it.
+    pub ppm8: Option<BaselineScored>,
     /// `None` where the run began before the trace, or behind a gap.
     pub run_time: Option<RunTime>,
 }

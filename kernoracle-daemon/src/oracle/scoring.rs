@@ -2,7 +2,7 @@
 
 use super::cpu::{CpuState, Pending};
 use super::outcome::{Baseline, BaselineScored, Scored, TOP, TaskName};
-use crate::baseline::Ranking;
+use crate::baseline::{Ppm, Ranking};
 use crate::model::{self, Linear};
 use crate::runqueue::Sym;
 
@@ -135,4 +135,16 @@ pub(super) fn baselines(
             }
         }
     })
+}
+
+pub(super) fn ppm8(
+    ppm: &Ppm,
+    next: Sym,
+    names: &dyn Fn(Option<Sym>) -> TaskName,
+) -> BaselineScored {
+    BaselineScored {
+        predicted: ppm.first().map(|sym| names(Some(Sym::from_raw(sym)))),
+        rank: ppm.rank(next.raw()).filter(|rank| *rank as usize <= TOP),
+        bits: Some(-ppm.p(next.raw()).max(1e-9).log2() as f32),
+    }
 }

@@ -183,6 +183,8 @@ impl From<&Decision> for Record {
             refined,
             cause,
             baselines,
+            // Made in eval only, which writes no predictions.
+            ppm8: _,
             run_time,
         } = decision;
         let [order1, backoff8, scheduler] = baselines;
