@@ -263,7 +263,7 @@ fn text_is_for_a_person() {
         .success()
         .stdout(
             predicate::str::contains("task that ran")
-                .and(predicate::str::contains("untrained"))
+                .and(predicate::str::contains("default model (trained on "))
                 .and(predicate::str::contains("sw/s  top-1"))
                 .and(predicate::str::contains("7 events lost"))
                 .and(predicate::str::contains("= scored"))
@@ -470,5 +470,12 @@ fn a_model_that_was_saved_is_used_again() {
         .arg(&model)
         .assert()
         .success()
-        .stdout(predicate::str::contains("untrained").not());
+        .stdout(predicate::str::contains("a.safetensors (trained on "));
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .args(["--no-learn", "--model", "untrained"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("linear, untrained, "));
 }
