@@ -202,7 +202,8 @@ impl Tally {
     }
 }
 
-/// Scores a window with the plain forward step, at-switch and after the last wake-up; the warm-up is left out.
+/// Scores a window with the plain forward step, at-switch and refined: after the last wake-up, or where nothing woke as at the switch.
+/// The warm-up is left out.
 pub fn assess(weights: &Weights, linear: &Linear, window: &Packed) -> (Tally, Tally) {
     let Sequence { start, mut frames } = window.unpack();
     let mut lstm = start;
@@ -215,18 +216,22 @@ pub fn assess(weights: &Weights, linear: &Linear, window: &Packed) -> (Tally, Ta
         if t < WARM_UP {
             continue;
         }
-        let mut tally = |view: &mut View, is_refined: bool, tally: &mut Tally| {
+        let mut tally = |view: &mut View, is_refined: bool| {
+            let mut tally = Tally::default();
             if let Some(target) = view.target {
                 linear.candidates.score(is_refined, view);
                 linear.run.shift(view);
                 score(weights, &lstm.hidden, view, &mut scores);
                 tally.add(&scores.p, target);
             }
+            tally
         };
-        tally(&mut frame.at_switch, false, &mut at_switch);
-        if let Some(view) = &mut frame.refined {
-            tally(view, true, &mut refined);
-        }
+        let standing = tally(&mut frame.at_switch, false);
+        at_switch.merge(standing);
+        refined.merge(match &mut frame.refined {
+            Some(view) => tally(view, true),
+            None => standing,
+        });
     }
     (at_switch, refined)
 }

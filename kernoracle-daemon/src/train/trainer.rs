@@ -33,7 +33,7 @@ pub enum Begun {
 impl Trainer {
     /// Prepares a training whose outcome goes to `out`. Goes on with the one that was interrupted there.
     pub fn new(
-        plan: Plan,
+        mut plan: Plan,
         recordings: Vec<Recording>,
         from: Option<&Path>,
         out: &Path,
@@ -57,6 +57,7 @@ impl Trainer {
             }
             None => (Model::untrained(plan.seed), None),
         };
+        plan.without = plan.without.and(start.weights.without);
         start.weights.without = plan.without;
         let terms = Terms {
             plan,
