@@ -189,10 +189,9 @@ fn twice_the_same_gives_the_same_bytes() {
         .filter(|record| record["at_switch"]["rank"] == 1)
         .count();
     let top1 = hits as f64 / records.len() as f64;
-    assert_eq!(
-        end["scores"]["at_switch"]["all"]["top1"].as_f64(),
-        Some(top1)
-    );
+    // serde_json reads floats to within a last bit.
+    let said = end["scores"]["at_switch"]["all"]["top1"].as_f64().unwrap();
+    assert!((said - top1).abs() < 1e-12, "{said} {top1}");
     for record in &records {
         assert_eq!(record["at_switch"]["lead_ns"], Value::Null);
         assert_eq!(record["at_switch"]["inference_ns"], Value::Null);
