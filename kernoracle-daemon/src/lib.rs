@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod cli;
 pub mod model;
 pub mod oracle;
+mod parallel;
 mod priority;
 pub mod probe;
 pub mod report;

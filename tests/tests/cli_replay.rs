@@ -189,10 +189,9 @@ fn twice_the_same_gives_the_same_bytes() {
         .filter(|record| record["at_switch"]["rank"] == 1)
         .count();
     let top1 = hits as f64 / records.len() as f64;
-    assert_eq!(
-        end["scores"]["at_switch"]["all"]["top1"].as_f64(),
-        Some(top1)
-    );
+    // serde_json reads floats to within a last bit.
+    let said = end["scores"]["at_switch"]["all"]["top1"].as_f64().unwrap();
+    assert!((said - top1).abs() < 1e-12, "{said} {top1}");
     for record in &records {
         assert_eq!(record["at_switch"]["lead_ns"], Value::Null);
         assert_eq!(record["at_switch"]["inference_ns"], Value::Null);
@@ -263,7 +262,7 @@ fn text_is_for_a_person() {
         .success()
         .stdout(
             predicate::str::contains("task that ran")
-                .and(predicate::str::contains("untrained"))
+                .and(predicate::str::contains("default model (trained on "))
                 .and(predicate::str::contains("sw/s  top-1"))
                 .and(predicate::str::contains("7 events lost"))
                 .and(predicate::str::contains("= scored"))
@@ -519,5 +518,12 @@ fn a_model_that_was_saved_is_used_again() {
         .arg(&model)
         .assert()
         .success()
-        .stdout(predicate::str::contains("untrained").not());
+        .stdout(predicate::str::contains("a.safetensors (trained on "));
+    kernoracle()
+        .arg("replay")
+        .arg(&trace)
+        .args(["--no-learn", "--model", "untrained"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("linear, untrained, "));
 }

@@ -29,7 +29,7 @@ fn predictions_come_from_the_first_summary_on() {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     assert_eq!(start["kernel"], kernel.trim());
     assert!(
-        start["model"].as_str().unwrap().contains("untrained"),
+        start["model"].as_str().unwrap().contains("default model"),
         "{start}"
     );
     assert!(start["findings"].as_array().unwrap().len() >= 4, "{start}");
@@ -70,7 +70,13 @@ fn text_has_predictions_a_summary_and_a_table() {
             && (line.contains("  HIT") || line.contains("  miss"))
     };
     assert!(text.lines().any(prediction), "no prediction in: {text}");
-    for said in ["untrained", "sw/s", "back-off-8", "busiest tasks", "seen"] {
+    for said in [
+        "default model",
+        "sw/s",
+        "back-off-8",
+        "busiest tasks",
+        "seen",
+    ] {
         assert!(text.contains(said), "no {said} in: {text}");
     }
     assert!(!text.contains('\x1b'), "no colour in a pipe");
@@ -169,7 +175,7 @@ fn saved_weights_are_used_again_and_bad_ones_refused() {
     drop(load);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(!text.contains("untrained"), "{text}");
+    assert!(text.contains("saved.safetensors"), "{text}");
 
     let bytes = fs::read(&saved).unwrap();
     let weights = || Weights::parse(&bytes);

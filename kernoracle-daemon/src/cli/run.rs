@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// Traces the scheduler of this machine (root is needed), predicts each switch
 /// before it happens, and logs a sample of the predictions beside what really
 /// happened, a summary every second, and a table at the end (--duration, Ctrl-C
-/// or SIGTERM). Without --model it starts untrained and learns while it runs, in
-/// a thread of the lowest priority.
+/// or SIGTERM). It starts from the default model, which the program holds, and
+/// learns while it runs, in a thread of the lowest priority.
 ///
 /// Examples:
 ///   kernoracle run --duration 30s

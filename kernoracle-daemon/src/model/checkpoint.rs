@@ -114,6 +114,10 @@ impl Model {
     }
 
     /// Writes the model aside, syncs it and puts it in place.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "strings and numbers always have a form in JSON"
+    )]
     pub fn save(&self, path: &Path, precision: Precision) -> Result<(), CheckpointError> {
         let about = About {
             version: VERSION.to_owned(),

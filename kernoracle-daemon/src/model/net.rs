@@ -13,7 +13,7 @@ use super::weights::{
     shape::{FEATURES, HIDDEN, INPUT, QUANTILES, SITUATION},
 };
 use super::without::Without;
-use candle_core::{D, DType, Device, Result, Tensor, Var};
+use candle_core::{D, DType, Device, Result, Tensor, Var, bail};
 use candle_nn::{
     LSTM, LSTMConfig, RNN as _, VarBuilder, VarMap,
     ops::{log_softmax, sigmoid},
@@ -130,17 +130,17 @@ impl Net {
         all
     }
 
-    /// The present linear parts, if they are variables.
-    pub(super) fn linear(&self) -> Result<Option<Linear>> {
+    /// The present linear parts, which must be variables.
+    pub(super) fn linear(&self) -> Result<Linear> {
         let Some(linear) = &self.linear else {
-            return Ok(None);
+            bail!("the linear parts are not variables");
         };
         let mut rows = linear.shared.flatten_all()?.to_vec1::<f32>()?;
         rows.extend(linear.selected.flatten_all()?.to_vec1::<f32>()?);
-        Ok(Some(Linear {
+        Ok(Linear {
             candidates: Mixer::from_rows(&rows),
             run: RunMixer::from_rows(&linear.run.flatten_all()?.to_vec1::<f32>()?),
-        }))
+        })
     }
 
     pub(super) fn variables(&self) -> Vec<Var> {

@@ -161,3 +161,79 @@ impl Packed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    fn view(random: &mut ChaCha8Rng, candidates: usize) -> View {
+        let mut view = View {
+            target: Some(candidates / 2),
+            run_base: random.random_range(5.0..15.0),
+            selector: random.random_range(0..20),
+            ..View::default()
+        };
+        view.situation = (0..SITUATION)
+            .map(|_| random.random_range(-1.0..2.0))
+            .collect();
+        for _ in 0..candidates {
+            let mut candidate = Candidate::other();
+            for x in &mut candidate.features {
+                *x = if random.random_bool(0.6) {
+                    0.0
+                } else {
+                    random.random_range(-4.0..4.0)
+                };
+            }
+            candidate.code = [0.35, -0.35].map(|x| [x; CODE])[usize::from(random.random_bool(0.5))];
+            view.candidates.push(candidate);
+        }
+        view
+    }
+
+    #[test]
+    fn what_was_packed_comes_out() {
+        let mut random = ChaCha8Rng::seed_from_u64(8);
+        let frames: Vec<Frame> = (0..40)
+            .map(|t| Frame {
+                input: std::array::from_fn(|_| random.random_range(-1.0..1.0)),
+                at_switch: view(&mut random, 1 + t % 31),
+                refined: (t % 3 == 0).then(|| view(&mut random, 1 + t % 7)),
+                run_time: (t % 5 != 0).then_some(t as f32 / 7.0),
+            })
+            .collect();
+        let mut start = Lstm::default();
+        start.hidden[3] = 0.7;
+        let packed = Packed::new(&start, &frames);
+        assert_eq!(packed.len(), frames.len());
+        let out = packed.unpack();
+        assert_eq!(out.start, start);
+        let close = |a: &[f32], b: &[f32]| {
+            assert_eq!(a.len(), b.len());
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() <= 1e-3 * a.abs() + 1e-6, "{a} {b}");
+            }
+        };
+        let same = |a: &View, b: &View| {
+            assert_eq!((a.target, a.selector), (b.target, b.selector));
+            assert_eq!(a.run_base.to_bits(), b.run_base.to_bits());
+            close(&a.situation, &b.situation);
+            assert_eq!(a.candidates.len(), b.candidates.len());
+            for (a, b) in a.candidates.iter().zip(&b.candidates) {
+                close(&a.features, &b.features);
+                close(&a.code, &b.code);
+            }
+        };
+        for (a, b) in frames.iter().zip(&out.frames) {
+            close(&a.input, &b.input);
+            assert_eq!(a.run_time, b.run_time);
+            same(&a.at_switch, &b.at_switch);
+            assert_eq!(a.refined.is_some(), b.refined.is_some());
+            if let (Some(a), Some(b)) = (&a.refined, &b.refined) {
+                same(a, b);
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ use super::model::Model;
 use super::net::{Net, Role, WARM_UP};
 use super::packed::{Packed, Sequence};
 use super::weights::Weights;
+use crate::parallel;
 use candle_core::Result;
 use std::collections::BTreeMap;
 
@@ -63,30 +64,14 @@ impl Pretrainer {
         Ok(Self { net, optimiser })
     }
 
-    /// One step at `rate` on windows of equal length. `false` in place of a report where the gradient is not finite:
-    /// then nothing has changed.
+    /// One step at `rate` on windows of equal length. `None` where the gradient is not finite: then nothing has changed.
     pub fn step(&mut self, windows: &[&Packed], rate: f64, threads: usize) -> Result<Option<Step>> {
         let pieces: Vec<&[&Packed]> = windows.chunks(PIECE).collect();
-        let mut results: Vec<Option<Result<Piece>>> = pieces.iter().map(|_| None).collect();
-        let share = pieces.len().div_ceil(threads.max(1)).max(1);
-        let this = &*self;
-        std::thread::scope(|scope| {
-            let mut work: Vec<_> = results
-                .chunks_mut(share)
-                .zip(pieces.chunks(share))
-                .collect();
-            let own = work.pop();
-            for (results, pieces) in work {
-                scope.spawn(move || this.pieces(pieces, results));
-            }
-            if let Some((results, pieces)) = own {
-                this.pieces(pieces, results);
-            }
-        });
+        let results = parallel::map(threads, &pieces, |piece| self.piece(piece));
         let mut sum: Vec<Vec<f32>> = Vec::new();
         let mut bits = 0.0;
         for (piece, result) in pieces.iter().zip(results) {
-            let result = result.expect("every piece was computed")?;
+            let result = result?;
             let weight = piece.len() as f32 / windows.len() as f32;
             bits += result.bits * weight;
             if sum.is_empty() {
@@ -117,12 +102,6 @@ impl Pretrainer {
         Ok(Some(Step { bits, norm }))
     }
 
-    fn pieces(&self, pieces: &[&[&Packed]], results: &mut [Option<Result<Piece>>]) {
-        for (piece, result) in pieces.iter().zip(results) {
-            *result = Some(self.piece(piece));
-        }
-    }
-
     fn piece(&self, windows: &[&Packed]) -> Result<Piece> {
         let windows: Vec<Sequence> = windows.iter().map(|window| window.unpack()).collect();
         let frames: Vec<&[Frame]> = windows.iter().map(|w| w.frames.as_slice()).collect();
@@ -142,11 +121,7 @@ impl Pretrainer {
 
     /// The present weights.
     pub fn weights(&self) -> Result<(Weights, Linear)> {
-        let linear = self
-            .net
-            .linear()?
-            .expect("pretraining has linear variables");
-        Ok((self.net.weights()?, linear))
+        Ok((self.net.weights()?, self.net.linear()?))
     }
 
     /// The optimiser's memory.
@@ -227,7 +202,8 @@ impl Tally {
     }
 }
 
-/// Scores a window with the plain forward step, at-switch and after the last wake-up; the warm-up is left out.
+/// Scores a window with the plain forward step, at-switch and refined: after the last wake-up, or where nothing woke as at the switch.
+/// The warm-up is left out.
 pub fn assess(weights: &Weights, linear: &Linear, window: &Packed) -> (Tally, Tally) {
     let Sequence { start, mut frames } = window.unpack();
     let mut lstm = start;
@@ -240,18 +216,22 @@ pub fn assess(weights: &Weights, linear: &Linear, window: &Packed) -> (Tally, Ta
         if t < WARM_UP {
             continue;
         }
-        let mut tally = |view: &mut View, is_refined: bool, tally: &mut Tally| {
+        let mut tally = |view: &mut View, is_refined: bool| {
+            let mut tally = Tally::default();
             if let Some(target) = view.target {
                 linear.candidates.score(is_refined, view);
                 linear.run.shift(view);
                 score(weights, &lstm.hidden, view, &mut scores);
                 tally.add(&scores.p, target);
             }
+            tally
         };
-        tally(&mut frame.at_switch, false, &mut at_switch);
-        if let Some(view) = &mut frame.refined {
-            tally(view, true, &mut refined);
-        }
+        let standing = tally(&mut frame.at_switch, false);
+        at_switch.merge(standing);
+        refined.merge(match &mut frame.refined {
+            Some(view) => tally(view, true),
+            None => standing,
+        });
     }
     (at_switch, refined)
 }

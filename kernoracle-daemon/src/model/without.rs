@@ -20,6 +20,16 @@ pub struct Without {
 }
 
 impl Without {
+    /// Without what either of both is without.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            lstm: self.lstm || other.lstm,
+            scheduler: self.scheduler || other.scheduler,
+            counts: self.counts || other.counts,
+        }
+    }
+
     fn covers(self, feature: &Feature) -> bool {
         match feature.part {
             Some(Part::Scheduler) => self.scheduler,

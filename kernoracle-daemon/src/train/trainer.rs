@@ -3,6 +3,7 @@
 use super::state::{State, Terms, path_beside};
 use super::{Epoch, Harvest, Plan, Recording, TrainError, harvest};
 use crate::model::{self, Linear, Model, Packed, Precision, Pretrainer, Tally, Training, Weights};
+use crate::parallel;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub enum Begun {
 impl Trainer {
     /// Prepares a training whose outcome goes to `out`. Goes on with the one that was interrupted there.
     pub fn new(
-        plan: Plan,
+        mut plan: Plan,
         recordings: Vec<Recording>,
         from: Option<&Path>,
         out: &Path,
@@ -56,6 +57,7 @@ impl Trainer {
             }
             None => (Model::untrained(plan.seed), None),
         };
+        plan.without = plan.without.and(start.weights.without);
         start.weights.without = plan.without;
         let terms = Terms {
             plan,
@@ -209,7 +211,7 @@ impl Trainer {
     fn replay(&self) -> Result<Vec<Harvest>, TrainError> {
         let model = model(&self.state.replayed);
         let epoch = self.state.replayed_before;
-        in_parallel(self.threads, &self.terms.recordings, |recording| {
+        parallel::map(self.threads, &self.terms.recordings, |recording| {
             harvest(recording, &model, &self.terms.plan, epoch)
         })
         .into_iter()
@@ -238,7 +240,7 @@ impl Trainer {
     /// At-switch and refined, by recording.
     fn validate(&self) -> (Vec<Tally>, Vec<Tally>) {
         let (weights, linear) = &self.state.current;
-        in_parallel(self.threads, &self.harvests, |harvest| {
+        parallel::map(self.threads, &self.harvests, |harvest| {
             let mut sums = (Tally::default(), Tally::default());
             for window in &harvest.validation {
                 let (at_switch, refined) = model::assess(weights, linear, window);
@@ -282,33 +284,4 @@ fn macro_mean(tallies: &[Tally]) -> (f64, f64) {
         said.iter().map(|tally| of(tally)).sum::<f64>() / said.len().max(1) as f64
     };
     (mean(Tally::mean_bits), mean(Tally::top1))
-}
-
-/// `f` of every item, in the order of the items.
-fn in_parallel<T: Sync, R: Send>(
-    threads: usize,
-    items: &[T],
-    f: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some(item) = items.get(i) else {
-                return done;
-            };
-            done.push((i, f(item)));
-        }
-    };
-    let mut all = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for other in others {
-            all.extend(other.join().expect("no thread panics"));
-        }
-        all
-    });
-    all.sort_by_key(|(i, _)| *i);
-    all.into_iter().map(|(_, result)| result).collect()
 }
