@@ -246,12 +246,13 @@ fn run_time(online: &Results) -> Goal {
         .zip(online.macro_mean(RUNNING_MEDIAN))
         .map(|(ours, theirs)| {
             let gain = 1.0 - ours / theirs;
+            let side = if gain < 0.0 { "above" } else { "below" };
             (
                 format!(
-                    "{} against {}: {} below",
+                    "{} against {}: {} {side}",
                     percent(ours),
                     percent(theirs),
-                    percent(gain)
+                    percent(gain.abs())
                 ),
                 gain >= RUN_TIME_GAIN,
             )

@@ -71,16 +71,21 @@ impl Page<'_> {
                 &tables::zero_shot(self.measured, frozen),
             );
         }
-        section(
-            "The start",
-            "The first 1,000 scored switches against the last half of the recording.",
-            &tables::start(online),
-        );
-        section(
-            "Calibration",
-            "Expected calibration error of the first choice's probability: how far stated probability and share of hits are apart.",
-            &tables::calibration(online),
-        );
+        if let Some(start) = tables::start(online) {
+            section(
+                "The start",
+                "The first 1,000 scored switches against the last half of the recording.",
+                &start,
+            );
+        }
+        if let Some(calibration) = tables::calibration(online) {
+            section(
+                "Calibration",
+                "Expected calibration error of the first choice's probability: how far stated probability and \
+                 share of hits are apart.",
+                &calibration,
+            );
+        }
         if let Some(misses) = tables::misses(online) {
             section(
                 "Misses by cause",

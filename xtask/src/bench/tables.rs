@@ -57,11 +57,15 @@ fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
 
 /// Headings and rows as Markdown. The first column is text, the others are numbers.
 pub fn markdown(headings: &[String], rows: Vec<Vec<String>>) -> String {
+    aligned(headings, rows, CellAlignment::Right)
+}
+
+fn aligned(headings: &[String], rows: Vec<Vec<String>>, alignment: CellAlignment) -> String {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
     table.set_header(headings);
     for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+        column.set_cell_alignment(alignment);
     }
     table.add_rows(rows);
     format!("{table}\n")
@@ -144,12 +148,13 @@ pub fn run_time(online: &Results) -> String {
     per_load(online, columns)
 }
 
-pub fn calibration(online: &Results) -> String {
+/// `None` if it was not measured.
+pub fn calibration(online: &Results) -> Option<String> {
     let columns = vec![
         column("ECE at-switch", ECE, Unit::Plain),
         column("ECE refined", REFINED_ECE, Unit::Plain),
     ];
-    per_load(online, columns)
+    online.has(ECE).then(|| per_load(online, columns))
 }
 
 pub fn goals(goals: &[Goal]) -> String {
@@ -169,7 +174,8 @@ pub fn goals(goals: &[Goal]) -> String {
             ]
         })
         .collect();
-    markdown(&headings(&["figure", "goal", "reached", "holds?"]), rows)
+    let names = headings(&["figure", "goal", "reached", "holds?"]);
+    aligned(&names, rows, CellAlignment::Left)
 }
 
 /// Frozen against frozen after training on everything, and against learning online.
@@ -236,8 +242,8 @@ pub fn zero_shot(measured: Measured<'_>, frozen: &Results) -> String {
     markdown(&names, rows)
 }
 
-/// The first 1,000 scored switches of a recording against its last half.
-pub fn start(online: &Results) -> String {
+/// The first 1,000 scored switches of a recording against its last half. `None` if it was not measured.
+pub fn start(online: &Results) -> Option<String> {
     let share = |value| or_dash(value, |value| Unit::Share.one(value));
     let row = |name: &str, first: Option<f64>, end: Option<f64>| {
         let behind = end.zip(first).map(|(end, first)| end - first);
@@ -259,7 +265,7 @@ pub fn start(online: &Results) -> String {
         "last half top-1 %",
         "behind, points",
     ]);
-    markdown(&names, rows)
+    online.has(FIRST).then(|| markdown(&names, rows))
 }
 
 /// Where an evaluation counts its misses by cause.
@@ -464,6 +470,7 @@ mod tests {
     #[test]
     fn a_start_that_is_behind_is_shown_in_points() {
         let online = results(&[("redis", &[0.9])], [0.1; 4]);
-        assert_eq!(row(&start(&online), "redis")[1..], ["88.0", "90.0", "2.0"]);
+        let table = start(&online).unwrap();
+        assert_eq!(row(&table, "redis")[1..], ["88.0", "90.0", "2.0"]);
     }
 }

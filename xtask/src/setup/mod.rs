@@ -91,6 +91,9 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
 /// Everything to build, and the packages of the bench's loads.
 pub fn ensure_bench(workspace: &Workspace, packages: &[String]) -> Result<()> {
     ensure(workspace, Purpose::Build)?;
+    if packages.is_empty() {
+        return Ok(());
+    }
     tools::ensure_packages(&mut apt::Apt::default(), packages)
 }
 
