@@ -15,6 +15,7 @@ use super::{
     loads::{self, LOADS, Load},
     machine::{self, About, Plan},
     page::{Page, Source},
+    quiet::Noise,
     recordings::{self, Recording},
     series::{self, Series},
     tables::{self, percent},
@@ -26,10 +27,11 @@ const ROUNDS: u32 = 3;
 
 /// Run every load, record it, and say how often the model and the baselines are right
 ///
-/// Each load runs alone on one CPU with all that it starts; the recorder is on another. It is recorded
-/// anew each time for 50,000 switches or 60 s, three times. Then `kernoracle eval` scores the recordings:
-/// from the default model with online learning, and with the weights kept as they are. The tables are
-/// printed, and docs/accuracy.md and docs/accuracy.svg written if every load has three recordings.
+/// Each load runs on one CPU with all that it starts; the recorder is on another. Nothing else may run on
+/// that CPU: the bench waits for it, then fails (with --quick it tells). Each load is recorded anew each
+/// time for 50,000 switches or 60 s, three times. Then `kernoracle eval` scores the recordings: from the
+/// default model with online learning, and with the weights kept as they are. The tables are printed, and
+/// docs/accuracy.md and docs/accuracy.svg written if every load has three recordings.
 ///
 /// With fewer loads or rounds it only prints. An interrupted bench goes on with --resume. Exit status 1
 /// if the counts do not add up, and with --quick also if a baseline is ahead of the model.
@@ -176,6 +178,11 @@ fn recorded(
         directory: args.keep.clone().unwrap_or(own),
         logs: work.join("logs"),
         resume: args.resume,
+        noise: if args.quick {
+            Noise::Tell
+        } else {
+            Noise::Refuse
+        },
     };
     let (about, recordings) = series.record()?;
     Ok((kernoracle, Source::Recorded(about), recordings))

@@ -23,6 +23,7 @@ mod goals;
 mod loads;
 mod machine;
 mod page;
+mod quiet;
 mod record;
 mod recordings;
 mod series;

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{
     loads::{self, Load},
     machine::{About, Pinned},
+    quiet::{Noise, wait_until_quiet},
     recordings::Recording,
 };
 use crate::{command, workspace::Workspace};
@@ -37,6 +38,8 @@ pub struct Recorder<'a> {
     pub about: &'a About,
     /// Directory of what the loads print.
     pub logs: &'a Path,
+    /// If something else runs on the CPU of the loads.
+    pub noise: Noise,
 }
 
 impl Recorder<'_> {
@@ -58,6 +61,7 @@ impl Recorder<'_> {
     }
 
     fn one(&self, recording: &Recording) -> Result<()> {
+        wait_until_quiet(self.about.cpu, self.noise)?;
         let mut load = self.start(recording.load)?;
         load.wait_until_ready()?;
         thread::sleep(SETTLE);

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{
     loads::Load,
     machine::{About, Plan},
+    quiet::Noise,
     record::Recorder,
     recordings::{self, Recording},
 };
@@ -26,6 +27,8 @@ pub struct Series<'a> {
     pub logs: PathBuf,
     /// Go on with a series that was interrupted.
     pub resume: bool,
+    /// If something else runs on the CPU of the loads.
+    pub noise: Noise,
 }
 
 impl Series<'_> {
@@ -46,6 +49,7 @@ impl Series<'_> {
             kernoracle: self.kernoracle,
             about: &about,
             logs: &self.logs,
+            noise: self.noise,
         }
         .all(&recordings)?;
         Ok((about, recordings::of(&self.directory, self.loads)?))

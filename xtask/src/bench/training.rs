@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{
     loads::{self, LOADS, Load},
     machine::Plan,
+    quiet::Noise,
     series::Series,
 };
 use crate::workspace::Workspace;
@@ -73,6 +74,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         directory: args.output.clone(),
         logs: workspace.target.join("bench/training/logs"),
         resume: args.resume,
+        noise: Noise::Refuse,
     };
     let (_, recordings) = series.record()?;
     eprintln!(
