@@ -40,8 +40,9 @@ const DARK: &str = "<style>@media (prefers-color-scheme: dark) {\
     }</style>";
 
 const WIDTH: i32 = 900;
-const BAR: i32 = 9;
-/// Between the groups of two loads.
+/// px of a bar's height.
+const BAR: i32 = 11;
+/// px between the bars of two loads.
 const BETWEEN: i32 = 12;
 const LEFT: i32 = 150;
 const RIGHT: i32 = 60;
@@ -83,10 +84,10 @@ fn draw(results: &Results, svg: &mut String) -> Result<(), Box<dyn std::error::E
             root.draw(&PathElement::new(line, RULE.stroke_width(1)))?;
             let label = format!("{} %", 10 * tenth);
             let at = (x(share), height - BOTTOM + 12);
-            root.draw(&text(label, at, 12, HPos::Center))?;
+            root.draw(&text(label, at, 14, HPos::Center))?;
         }
         let title = "Next task, share of hits (top-1)".to_owned();
-        root.draw(&text(title, (LEFT, 18), 16, HPos::Left))?;
+        root.draw(&text(title, (LEFT, 18), 19, HPos::Left))?;
         for (at, (name, _, colour)) in SERIES.iter().enumerate() {
             let left = LEFT + at as i32 * 140;
             root.draw(&Rectangle::new(
@@ -94,7 +95,7 @@ fn draw(results: &Results, svg: &mut String) -> Result<(), Box<dyn std::error::E
                 colour.filled(),
             ))?;
             let at = (left + 17, 40);
-            root.draw(&text((*name).to_owned(), at, 12, HPos::Left))?;
+            root.draw(&text((*name).to_owned(), at, 15, HPos::Left))?;
         }
 
         let loads = results.0.iter().map(|result| {
@@ -111,7 +112,7 @@ fn draw(results: &Results, svg: &mut String) -> Result<(), Box<dyn std::error::E
             let top = TOP + row as i32 * group + BETWEEN / 2;
             let middle = top + (group - BETWEEN) / 2;
             let at = (LEFT - 8, middle);
-            root.draw(&text(name.to_owned(), at, 13, HPos::Right))?;
+            root.draw(&text(name.to_owned(), at, 16, HPos::Right))?;
             for (at, (share, (_, _, colour))) in shares.into_iter().zip(SERIES).enumerate() {
                 let Some(share) = share else { continue };
                 let y = top + at as i32 * BAR;
@@ -119,7 +120,7 @@ fn draw(results: &Results, svg: &mut String) -> Result<(), Box<dyn std::error::E
                 root.draw(&Rectangle::new(bar, colour.filled()))?;
                 let label = format!("{:.1}", 100.0 * share);
                 let at = (x(share) + 4, y + BAR / 2);
-                root.draw(&text(label, at, BAR, HPos::Left))?;
+                root.draw(&text(label, at, 12, HPos::Left))?;
             }
         }
         root.present()?;

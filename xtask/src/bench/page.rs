@@ -147,7 +147,7 @@ impl Page<'_> {
                 line(
                     "each load",
                     &format!(
-                        "{} recordings of {} switches or {} s, alone on CPU {}; recorder on CPU {}",
+                        "{} times {} switches or {} s, on CPU {}; the recorder on CPU {}",
                         about.rounds, about.switches, about.seconds, about.cpu, about.other_cpu
                     ),
                 );
