@@ -1,6 +1,6 @@
 //! Kernoracle: predicts every context switch of the running kernel, and shows whether it was right.
 //!
-//! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; see `docs/architecture.md`.
+//! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; see `docs/architecture.md`.
 
 pub mod baseline;
 pub mod cli;
@@ -11,3 +11,4 @@ pub mod probe;
 pub mod report;
 pub mod runqueue;
 pub mod trace;
+pub mod train;

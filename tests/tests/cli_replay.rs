@@ -268,6 +268,8 @@ fn text_is_for_a_person() {
                 .and(predicate::str::contains("7 events lost"))
                 .and(predicate::str::contains("= scored"))
                 .and(predicate::str::contains("busiest tasks"))
+                .and(predicate::str::contains("ECE"))
+                .and(predicate::str::contains("PPM").not())
                 .and(predicate::str::contains("\u{1b}").not()),
         );
 }
@@ -327,6 +329,30 @@ fn eval_adds_up() {
     for (load, switches) in loads.iter().zip(counts) {
         adds_up(&load["all"]);
         adds_up(&load["after_warm_up"]);
+        for part in ["first_1000", "after_first_1000", "last_half"] {
+            adds_up(&load[part]);
+        }
+        let seen = |part: &str| count(load, &format!("/{part}/seen"));
+        assert_eq!(seen("first_1000") + seen("after_first_1000"), switches);
+        assert_eq!(seen("last_half"), switches - switches / 2);
+        let scored = count(load, "/all/scored");
+        assert_eq!(count(load, "/first_1000/scored"), scored.min(1000));
+        assert_eq!(count(load, "/all/ppm8/all/decisions"), scored);
+        let binned: u64 = load["all"]["calibration"]["bins"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bin| count(bin, "/decisions"))
+            .sum();
+        assert_eq!(binned, scored);
+        let misses = load["all"]["misses"].as_object().unwrap();
+        let misses: u64 = misses.values().map(|count| count.as_u64().unwrap()).sum();
+        let top1 = load["all"]["at_switch"]["all"]["top1"].as_f64().unwrap();
+        let missed = (1.0 - top1) * scored as f64;
+        assert!(
+            (misses as f64 - missed).abs() < 1e-6,
+            "{misses} of {missed}"
+        );
         assert_eq!(count(load, "/all/seen"), switches);
         let warm_up = (switches as f64 * 0.7).floor() as u64;
         assert_eq!(count(load, "/after_warm_up/seen"), switches - warm_up);
@@ -335,13 +361,32 @@ fn eval_adds_up() {
         ("macro_mean", "all"),
         ("macro_mean_after_warm_up", "after_warm_up"),
     ] {
-        for predictor in ["at_switch", "refined", "order1", "backoff8", "scheduler"] {
+        let of = |value: &Value, pointer: &str| {
+            value
+                .pointer(pointer)
+                .and_then(Value::as_f64)
+                .unwrap_or_else(|| panic!("{pointer} in {value}"))
+        };
+        let ece = ["ece", "refined_ece"].map(|name| {
+            let pointer = format!("/{part}/calibration/{name}");
+            let expected = f64::midpoint(of(&loads[0], &pointer), of(&loads[1], &pointer));
+            (of(&json[mean], &format!("/{name}")) - expected).abs()
+        });
+        assert!(ece.iter().all(|apart| *apart < 1e-12), "{mean} {ece:?}");
+        for predictor in [
+            "at_switch",
+            "refined",
+            "order1",
+            "backoff8",
+            "ppm8",
+            "scheduler",
+        ] {
             for set in ["all", "without_idle"] {
                 let pointer = format!("/{predictor}/{set}/top1");
-                let of = |value: &Value| value.pointer(&pointer).and_then(Value::as_f64).unwrap();
-                let expected = f64::midpoint(of(&loads[0][part]), of(&loads[1][part]));
+                let expected =
+                    f64::midpoint(of(&loads[0][part], &pointer), of(&loads[1][part], &pointer));
                 assert!(
-                    (of(&json[mean]) - expected).abs() < 1e-12,
+                    (of(&json[mean], &pointer) - expected).abs() < 1e-12,
                     "{mean}{pointer}"
                 );
             }
@@ -352,7 +397,11 @@ fn eval_adds_up() {
         .args([&short, &long])
         .assert()
         .success()
-        .stdout(predicate::str::contains("macro mean").and(predicate::str::contains("back-off-8")));
+        .stdout(
+            predicate::str::contains("macro mean")
+                .and(predicate::str::contains("back-off-8"))
+                .and(predicate::str::contains("PPM-8")),
+        );
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The arithmetic of the scores: decisions made by hand, figures worked out by hand.
 
 use kernoracle::{
-    oracle::outcome::{BaselineScored, Decision, RunTime, Scored, Sink, TaskName, Unscored},
+    oracle::outcome::{BaselineScored, Cause, Decision, RunTime, Scored, Sink, TaskName, Unscored},
     report::{
-        Both, Figures,
-        evaluation::{Evaluation, Load, LoadScore},
-        score::Score,
+        Both, CalibrationFigures, Figures, MissCounts,
+        evaluation::{Evaluation, Load, LoadScore, Parts},
+        score::{Score, Scores},
     },
     trace::event::Comm,
 };
@@ -42,11 +42,13 @@ fn decision(number: u64, actual: TaskName, at_switch: Scored) -> Decision {
         actual,
         at_switch,
         refined: None,
+        cause: None,
         baselines: [
             baseline(Some(1), Some(0.5)),
             baseline(Some(5), Some(4.5)),
             BaselineScored::default(),
         ],
+        ppm8: None,
         run_time: None,
     }
 }
@@ -141,6 +143,30 @@ fn hits_and_bits() {
 }
 
 #[test]
+fn misses_have_causes() {
+    let mut decisions = four();
+    // A cause beside a hit is none of a miss.
+    decisions[0].cause = Some(Cause::Model);
+    decisions[1].cause = Some(Cause::Arrival);
+    decisions[2].cause = Some(Cause::SleepOrStay);
+    let load = load("four", &decisions, 0.7);
+    let misses = load.all.misses;
+    let expected = MissCounts {
+        arrival: 1,
+        sleep_or_stay: 1,
+        unnamed: 1,
+        ..MissCounts::default()
+    };
+    assert_eq!(misses, expected);
+    assert_eq!(misses.total(), 3);
+    assert_eq!(load.after_warm_up.misses.total(), 2);
+    let text = Evaluation::new(0.7, vec![load]).text();
+    let row = "3 (75.0%) 1 (25.0%) 0 (0.0%) 1 (25.0%) 0 (0.0%) 0 (0.0%) 0 (0.0%) 1 (25.0%)";
+    let single_spaced = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(single_spaced.contains(row), "{text}");
+}
+
+#[test]
 fn run_times() {
     let run = score().scores().run_time;
     assert_eq!((run.runs, run.compared), (2, 1));
@@ -212,13 +238,19 @@ fn nothing_scored_gives_no_figures() {
     assert_eq!(scores.lead.p50_us, None);
 }
 
-fn load(name: &str, decisions: &[Decision], warm_up: u64) -> Load {
-    let mut score = LoadScore::new(warm_up);
+fn load(name: &str, decisions: &[Decision], warm_up: f64) -> Load {
+    let mut score = LoadScore::new(decisions.len() as u64 + 1, warm_up);
     score.unscored(0, 0, Unscored::First);
     for decision in decisions {
         score.decision(decision);
     }
-    let (all, after_warm_up) = score.scores();
+    let Parts {
+        all,
+        after_warm_up,
+        first_1000,
+        after_first_1000,
+        last_half,
+    } = score.scores();
     Load {
         file: name.to_owned(),
         kernel: String::new(),
@@ -226,6 +258,9 @@ fn load(name: &str, decisions: &[Decision], warm_up: u64) -> Load {
         command: String::new(),
         all,
         after_warm_up,
+        first_1000,
+        after_first_1000,
+        last_half,
         trace_lost: None,
     }
 }
@@ -237,15 +272,18 @@ fn each_load_counts_the_same() {
         .map(|n| decision(n, ab, scored(ab, Some(1), 0.0)))
         .collect();
     let hard = four();
-    // Three of the five switches (the first is unscored) are warm-up: two decisions are left.
-    let evaluation = Evaluation::new(0.7, vec![load("easy", &easy, 701), load("hard", &hard, 3)]);
+    // 700 of 1,001 switches, and three of five (the first is unscored) are warm-up: two decisions are left.
+    let evaluation = Evaluation::new(
+        0.7,
+        vec![load("easy", &easy, 0.7), load("hard", &hard, 0.7)],
+    );
     let mean = &evaluation.macro_mean;
     assert_eq!(mean.loads, 2);
     assert_eq!(mean.at_switch.all, figures(1004, 0.625, 0.75, Some(2.25)));
     let late = &evaluation.macro_mean_after_warm_up;
     assert_eq!(
         late.at_switch.all,
-        figures(302, 0.5, 0.5, Some(7.375 / 2.0))
+        figures(303, 0.5, 0.5, Some(7.375 / 2.0))
     );
     assert_eq!(evaluation.loads[1].after_warm_up.seen, 2);
     assert_eq!(evaluation.loads[1].after_warm_up.unscored.total(), 0);
@@ -257,4 +295,183 @@ fn each_load_counts_the_same() {
         "{text}"
     );
     assert!(text.contains("macro mean"), "{text}");
+}
+
+#[test]
+fn the_start_is_told_from_the_rest() {
+    let ab = task(1, "ab");
+    // One that is not scored, 1,000 misses, 500 hits.
+    let decisions: Vec<_> = (2..1502)
+        .map(|n| {
+            let rank = if n < 1002 { 2 } else { 1 };
+            let mut decision = decision(n, ab, scored(ab, Some(rank), rank as f32));
+            decision.ppm8 = Some(BaselineScored {
+                predicted: Some(ab),
+                rank: Some(rank),
+                bits: Some(2.0 * rank as f32),
+            });
+            decision
+        })
+        .collect();
+    let long = load("long", &decisions, 0.7);
+    let of = |part: &Scores| (part.seen, part.at_switch.all);
+    assert_eq!(
+        of(&long.first_1000),
+        (1001, figures(1000, 0.0, 1.0, Some(2.0)))
+    );
+    assert_eq!(
+        of(&long.after_first_1000),
+        (500, figures(500, 1.0, 1.0, Some(1.0)))
+    );
+    // 750 of 1,501 switches are the first half: the unscored one and 749 of the misses.
+    let (seen, last) = of(&long.last_half);
+    assert_eq!(
+        (seen, last.decisions, last.top1),
+        (751, 751, Some(500.0 / 751.0))
+    );
+    assert_eq!(long.first_1000.ppm8.all, figures(1000, 0.0, 1.0, Some(4.0)));
+    assert_eq!(long.after_first_1000.ppm8.all.bits, Some(2.0));
+
+    // A load that ends before has no rest, and takes no part in the mean over it.
+    let short = load("short", &four(), 0.7);
+    assert_eq!(short.first_1000, short.all);
+    assert_eq!(short.after_first_1000.seen, 0);
+    let evaluation = Evaluation::new(0.7, vec![long, short]);
+    let start = evaluation.macro_mean_first_1000.at_switch.all;
+    assert_eq!(
+        start,
+        figures(1004, 0.125, 0.75, Some(f64::midpoint(2.0, 4.5)))
+    );
+    let rest = evaluation.macro_mean_after_first_1000.at_switch.all;
+    assert_eq!(rest, figures(500, 1.0, 1.0, Some(1.0)));
+    let text = evaluation.text();
+    let (_, start) = text.split_once("from the start").expect("a table");
+    let ppm: Vec<_> = start
+        .lines()
+        .filter(|line| line.contains("PPM-8"))
+        .map(|line| {
+            line.split_whitespace()
+                .skip_while(|word| *word != "exact")
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(ppm.len(), 3, "two loads and the mean: {text}");
+    let long = [
+        "exact", "0.0%", "100.0%", "4.000", "100.0%", "100.0%", "2.000",
+    ];
+    assert_eq!(ppm[0][..7], long, "{text}");
+    assert_eq!(
+        ppm[1],
+        ["exact"; 1].into_iter().chain(["-"; 9]).collect::<Vec<_>>()
+    );
+}
+
+fn believed(p: f32, hit: bool) -> Decision {
+    let guess = task(1, "ab");
+    let mut scored = scored(guess, Some(if hit { 1 } else { 2 }), 1.0);
+    scored.top = [(guess, p)].into_iter().collect();
+    decision(2, guess, scored)
+}
+
+fn calibration(decisions: &[Decision]) -> CalibrationFigures {
+    let mut score = Score::new(true);
+    for decision in decisions {
+        score.decision(decision);
+    }
+    score.scores().calibration
+}
+
+#[test]
+fn calibration_error_by_hand() {
+    let mut decisions = vec![
+        // In the bin above 9/15, up to 10/15: two of four right.
+        believed(0.625, true),
+        believed(0.625, false),
+        believed(0.656_25, true),
+        believed(0.625, false),
+        // In the last, which holds 1: one of two right.
+        believed(1.0, true),
+        believed(0.96875, false),
+    ];
+    // Refined into a sure hit: nothing is wrong with the last bin then.
+    decisions[5].refined = Some(believed(1.0, true).at_switch);
+    // No candidate: a miss of probability 0, rightly.
+    let mut none = believed(0.5, false);
+    none.at_switch.top.clear();
+    none.at_switch.rank = None;
+    decisions.push(none);
+
+    let figures = calibration(&decisions);
+    let close = |value: Option<f64>, expected: f64| {
+        let value = value.expect("a figure");
+        assert!((value - expected).abs() < 1e-9, "{value}, not {expected}");
+    };
+    let four = (3.0 * 0.625 + 0.656_25) / 4.0;
+    let two = f64::midpoint(1.0, 0.968_75);
+    let ece = 4.0 / 7.0 * (four - 0.5) + 2.0 / 7.0 * (two - 0.5);
+    close(figures.ece, ece);
+    close(figures.refined_ece, 4.0 / 7.0 * (four - 0.5));
+    let filled: Vec<_> = figures
+        .bins
+        .iter()
+        .enumerate()
+        .filter(|(_, bin)| bin.decisions > 0)
+        .map(|(at, bin)| (at, bin.decisions, bin.accuracy))
+        .collect();
+    assert_eq!(
+        filled,
+        [(0, 1, Some(0.0)), (9, 4, Some(0.5)), (14, 2, Some(0.5))]
+    );
+    close(figures.bins[9].confidence, four);
+    assert_eq!(figures.bins.len(), 15);
+    assert_eq!(figures.bins[3].confidence, None);
+    assert_eq!(calibration(&[]).ece, None);
+}
+
+/// Worked out another way: sorted by probability, and cut where the bins end.
+fn ece_by_sorting(mut believed: Vec<(f32, bool)>) -> f64 {
+    believed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all = believed.len() as f64;
+    let mut sum = 0.0;
+    for bin in 1..=15 {
+        let end = believed.partition_point(|(p, _)| f64::from(*p) <= f64::from(bin) / 15.0);
+        let rest = believed.split_off(end);
+        let here = std::mem::replace(&mut believed, rest);
+        if !here.is_empty() {
+            let n = here.len() as f64;
+            let confidence = here.iter().map(|(p, _)| f64::from(*p)).sum::<f64>() / n;
+            let accuracy = here.iter().filter(|(_, hit)| *hit).count() as f64 / n;
+            sum += n / all * (confidence - accuracy).abs();
+        }
+    }
+    sum
+}
+
+#[test]
+fn who_is_right_as_often_as_said_is_calibrated() {
+    let ece = |stream: &[(f32, bool)]| {
+        let decisions: Vec<_> = stream.iter().map(|&(p, hit)| believed(p, hit)).collect();
+        calibration(&decisions).ece.expect("decisions")
+    };
+    // Of 64 times that k/64 is said, k are right.
+    let honest: Vec<_> = (0..=64_u8)
+        .flat_map(|k| (0..64).map(move |at| (f32::from(k) / 64.0, at < k)))
+        .collect();
+    assert!(ece(&honest) < 1e-12, "{}", ece(&honest));
+    // Who is right as often and always sure is off by the misses: half.
+    let sure: Vec<_> = honest.iter().map(|&(_, hit)| (1.0, hit)).collect();
+    assert!((ece(&sure) - 0.5).abs() < 1e-12);
+    // Who says half what is true is off by half of the mean.
+    let shy: Vec<_> = honest.iter().map(|&(p, hit)| (p / 2.0, hit)).collect();
+    assert!((ece(&shy) - 0.25).abs() < 1e-12);
+
+    let any: Vec<_> = (0..5000_u16)
+        .map(|at| (f32::from(at * 7 % 997) / 996.0, at % 3 == 0))
+        .collect();
+    assert!((ece(&any) - ece_by_sorting(any.clone())).abs() < 1e-12);
+    // Bounds of bins fall to the bin below, in both.
+    let bounds: Vec<_> = (0..=15_u8)
+        .map(|at| (f32::from(at) / 15.0, at % 2 == 0))
+        .collect();
+    assert!((ece(&bounds) - ece_by_sorting(bounds.clone())).abs() < 1e-12);
 }

@@ -65,7 +65,7 @@ impl Backoff {
             let Some(row) = row else { continue };
             // Exclusion: what a longer context has named is not named again.
             let fresh = |sym: u32| alive(sym) && ranking.rank(sym).is_none();
-            let mut named: arrayvec::ArrayVec<(u32, u16), { super::contexts::WIDTH }> =
+            let mut named: arrayvec::ArrayVec<(u32, u16), { super::table::WIDTH }> =
                 row.successors().filter(|(sym, _)| fresh(*sym)).collect();
             if named.is_empty() {
                 continue;

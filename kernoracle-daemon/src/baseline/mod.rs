@@ -2,6 +2,10 @@
 
 mod backoff;
 mod contexts;
+mod ppm;
+mod table;
 
 pub use backoff::{Backoff, Ranking};
-pub use contexts::{Contexts, Matches, ORDERS};
+pub use contexts::{Contexts, Matches, ORDERS, SITUATIONS, SituationMatches};
+pub use ppm::Ppm;
+pub use table::{Row, Table};

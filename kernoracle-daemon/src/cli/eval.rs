@@ -10,7 +10,7 @@ use crate::{
     oracle::Oracle,
     report::{
         Format,
-        evaluation::{Evaluation, Load, LoadScore},
+        evaluation::{Evaluation, Load, LoadScore, Parts},
     },
     trace::{TraceReader, event::Body},
 };
@@ -29,13 +29,17 @@ const PROGRESS_EVERY: u32 = 4096;
 /// Plays each file through a fresh oracle: every switch is predicted, scored, and
 /// only then learned from (prequential). Prints, for each file and as the mean
 /// over files (in which each file counts the same), of the model and of the
-/// baselines:
+/// baselines (order-1; back-off-8, whose probabilities are PPM-C's over four
+/// successors a context; an exact PPM-C of order 8; the scheduler's pick):
 ///   top-1          share of switches whose next task was the first choice
 ///   top-5          share whose next task was among the first five
 ///   bits/switch    mean of -log2 of the probability given to the actual next task
+///   ECE            expected calibration error of the first choice's probability, 15 bins
 ///   without idle   the same over the switches whose next task is not idle
 ///   run time       median of |predicted - actual| / actual, and the same of the task's running median
-/// once over all switches and once behind the warm-up.
+///   misses         at-switch misses by cause, and what each costs in top-1
+/// once over all switches and once behind the warm-up; then how good the start is:
+/// the first 1,000 scored switches beside the rest and the last half.
 ///
 /// Examples:
 ///   kernoracle eval nginx.kot hackbench.kot
@@ -91,8 +95,9 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
     let switches = count_switches(file)?;
     let mut reader = TraceReader::open(file)?;
     let origin = reader.origin().clone();
-    let mut oracle = Oracle::new(args.oracle.config(args.inline.learning(), false), &origin)?;
-    let mut score = LoadScore::new((switches as f64 * args.warm_up).floor() as u64);
+    let mut oracle =
+        Oracle::new(args.oracle.config(args.inline.learning(), false), &origin)?.with_ppm8();
+    let mut score = LoadScore::new(switches, args.warm_up);
     let progress = progress_bar(file);
     let mut events = 0_u32;
     while let Some(event) = reader.next_event()? {
@@ -106,7 +111,13 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
     }
     progress.finish_and_clear();
     oracle.stop_learning();
-    let (all, after_warm_up) = score.scores();
+    let Parts {
+        all,
+        after_warm_up,
+        first_1000,
+        after_first_1000,
+        last_half,
+    } = score.scores();
     let lost = reader.lost().cloned();
     let load = Load {
         file: file.display().to_string(),
@@ -115,6 +126,9 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
         command: origin.command,
         all,
         after_warm_up,
+        first_1000,
+        after_first_1000,
+        last_half,
         trace_lost: lost.as_ref().map(Into::into),
     };
     Ok((load, lost))

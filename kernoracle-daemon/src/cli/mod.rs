@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod run;
 mod signals;
+mod train;
 mod units;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -38,6 +39,7 @@ const CANNOT: u8 = 2;
 ///   kernoracle run --duration 30s            watch it predict, live (as root)
 ///   kernoracle record -o a.kot -- make -j4   keep a trace
 ///   kernoracle eval a.kot                    score on it, without root
+///   kernoracle train *.kot -o model.safetensors    a model of your own loads
 ///
 /// Exit status: 0; 2 if the input, the arguments or the kernel do not allow it;
 /// record gives back the recorded command's.
@@ -59,6 +61,7 @@ enum Command {
     Record(record::Args),
     Replay(replay::Args),
     Eval(eval::Args),
+    Train(train::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::execute(&args),
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
+        Command::Train(args) => train::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),

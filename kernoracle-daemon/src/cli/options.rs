@@ -2,7 +2,7 @@
 
 use super::units;
 use crate::{
-    oracle::{self, Engine, Learning},
+    oracle::{self, Engine, Learning, StartFrom},
     report::{Choose, Format, Reporter, Settings, WhenFull, lines::Start},
     trace::origin::{Origin, Scheduler},
 };
@@ -25,9 +25,10 @@ pub struct OracleOptions {
     #[arg(long, value_name = "SWITCHES", default_value = WINDOW, value_parser = clap::value_parser!(u32).range(1..=4096))]
     window: u32,
 
-    /// Start from the weights in this file (safetensors) instead of untrained ones
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Start from the weights in this file (safetensors) instead of the default model's; `untrained`
+    /// starts from none (./untrained is a file)
+    #[arg(long, value_name = "FILE", value_parser = start)]
+    model: Option<StartFrom>,
 
     /// Keep the weights as they are
     #[arg(long)]
@@ -40,6 +41,15 @@ pub struct OracleOptions {
     /// What computes the forward step
     #[arg(long, value_name = "NAME", default_value = "plain")]
     engine: EngineName,
+}
+
+/// `--model`.
+#[expect(clippy::unnecessary_wraps, reason = "the form of clap's parsers")]
+pub fn start(text: &str) -> Result<StartFrom, std::convert::Infallible> {
+    Ok(match text {
+        "untrained" => StartFrom::Untrained,
+        path => StartFrom::File(path.into()),
+    })
 }
 
 /// `--engine`.
@@ -66,7 +76,7 @@ impl OracleOptions {
                 EngineName::Plain => Engine::Plain,
                 EngineName::Candle => Engine::Candle,
             },
-            model: self.model.clone(),
+            model: self.model.clone().unwrap_or_default(),
             live,
         }
     }

@@ -4,8 +4,10 @@ use super::features::{candidate as c, situation as s};
 use super::frame::{Candidate, MAX_CANDIDATES, View};
 use super::mixer::SELECTORS;
 use super::numeric::{ln, log_time};
-use crate::baseline::{Backoff, Matches, ORDERS, Ranking};
-use crate::runqueue::{Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use super::wakes::Wakes;
+use super::without::Without;
+use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
+use crate::runqueue::{CODE, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 
 /// Waiting tasks that are listed, the scheduler's first ones.
 const WAITING_LISTED: usize = 16;
@@ -13,6 +15,18 @@ const WAITING_LISTED: usize = 16;
 const RECENT: usize = 8;
 /// Expected run time of a task that has not run yet, ns.
 const FIRST_RUN_NS: u64 = 100_000;
+
+/// Factors of the choice of the mixer's weights: who leaves, and whether a long context is known.
+const LEAVERS: usize = 3;
+const KNOWN: usize = 2;
+
+/// The choice of the mixer's weights by what a model without some parts knows.
+pub(super) fn selector_without(selector: usize, without: Without) -> usize {
+    let waiting = selector / (LEAVERS * KNOWN);
+    let (leaver, known) = (selector / KNOWN % LEAVERS, selector % KNOWN);
+    let kept = |value: usize, left_out: bool| if left_out { 0 } else { value };
+    (kept(waiting, without.scheduler) * LEAVERS + leaver) * KNOWN + kept(known, without.counts)
+}
 
 /// The tasks that ran last on a CPU, the latest first.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +64,19 @@ pub struct Gatherer {
     picker: Picker,
     order: Vec<(u64, usize)>,
     recent: Recent,
+    sleepers: Vec<Sleeper>,
+}
+
+/// What orders the listed sleepers.
+#[derive(Clone, Copy, Debug)]
+struct Sleeper {
+    /// Index among the candidates.
+    at: usize,
+    deep: bool,
+    since_ns: u64,
+    /// When it should wake, ns; far off where nothing tells.
+    due_ns: u64,
+    role: [f32; CODE / 2],
 }
 
 /// The counts' view of the present context.
@@ -58,15 +85,29 @@ pub struct Counted {
     pub matches: Matches,
     /// By back-off to order 12.
     pub ranking: Ranking,
+    /// In the order of [`super::situations`].
+    pub situations: SituationMatches,
+    pub wakes: Wakes,
 }
 
 impl Counted {
     /// What the counts say after the current task.
-    pub fn new(matches: Matches, queues: &RunQueues, current: Option<Sym>) -> Self {
+    pub fn new(
+        matches: Matches,
+        situations: SituationMatches,
+        wakes: Wakes,
+        queues: &RunQueues,
+        current: Option<Sym>,
+    ) -> Self {
         let current = current.map(Sym::raw);
         let alive = |sym: u32| Some(sym) != current && queues.get(Sym::from_raw(sym)).is_some();
         let ranking = Backoff::new(12).rank(&matches, alive, queues.live());
-        Self { matches, ranking }
+        Self {
+            matches,
+            ranking,
+            situations,
+            wakes,
+        }
     }
 
     fn longest(&self) -> usize {
@@ -81,6 +122,11 @@ impl Gatherer {
     /// `sym` has been switched in.
     pub fn ran(&mut self, sym: Sym) {
         self.recent.push(sym);
+    }
+
+    /// The tasks that ran last, the current one first.
+    pub fn recent(&self) -> &[Sym] {
+        &self.recent.syms
     }
 
     /// Forgets which tasks ran last.
@@ -103,7 +149,7 @@ impl Gatherer {
             refined,
         } = moment;
         view.clear();
-        let (standings, picks) = self.picker.rank(queues, cpu);
+        let (standings, picks) = self.picker.rank(queues, cpu, now_ns);
         let scene = Scene {
             queues,
             counted,
@@ -143,6 +189,16 @@ impl Gatherer {
                 .map(|standing| (WAITING_LISTED, *standing))
         };
         let woken = queues.cpu_ref(cpu).last_woken;
+        let wakees = queues.task(current).wakees.iter().map(|wakee| wakee.sym);
+        let likely = (counted.wakes.own.iter())
+            .flat_map(Row::successors)
+            .map(|(sym, _)| Sym::from_raw(sym));
+        let expected = counted
+            .situations
+            .iter()
+            .flatten()
+            .flat_map(Row::successors)
+            .map(|(sym, _)| Sym::from_raw(sym));
         let counted_syms = counted
             .ranking
             .ranked
@@ -150,10 +206,13 @@ impl Gatherer {
             .map(|(sym, _)| Sym::from_raw(*sym));
         for sym in woken
             .into_iter()
+            .chain(wakees)
+            .chain(likely)
+            .chain(expected)
             .chain(counted_syms)
             .chain(self.recent.syms.iter().copied())
         {
-            if view.candidates.len() + 1 >= MAX_CANDIDATES {
+            if view.candidates.len() + 2 >= MAX_CANDIDATES {
                 break;
             }
             let listed = view
@@ -181,11 +240,117 @@ impl Gatherer {
                 candidate.features[c::RECENT] = 1.0 / (1.0 + place as f32);
             }
         }
+        self.relate(&scene, view);
+        let mut child = Candidate::other();
+        child.features[c::OTHER] = 0.0;
+        child.features[c::CHILD] = 1.0;
+        child.features[c::FORKS] = queues.task(current).forks.min(1.0);
+        child.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
+        child.code = queues.task(current).code;
+        view.candidates.push(child);
         let mut other = Candidate::other();
         other.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
         view.candidates.push(other);
         picks
     }
+
+    /// Fills in what a candidate is only in relation to the others.
+    fn relate(&mut self, scene: &Scene<'_>, view: &mut View) {
+        let Self {
+            picker, sleepers, ..
+        } = self;
+        let queues = scene.queues;
+        let leaves_ns = scene.leaves_ns();
+        sleepers.clear();
+        for (at, candidate) in view.candidates.iter_mut().enumerate() {
+            let Some(sym) = candidate.sym else { continue };
+            let task = queues.task(sym);
+            let x = &mut candidate.features;
+            x[c::PICK_EARLY] = flag(scene.picks.if_sleeps_early == Some(sym));
+            x[c::PICK_LATE] = flag(scene.picks.if_sleeps_late == Some(sym));
+            if x[c::ASLEEP_ALONE] + x[c::ASLEEP_BUSY] == 0.0 {
+                continue;
+            }
+            let wins = picker.would_win(queues, sym);
+            x[c::WOULD_WIN] = flag(wins);
+            if let Some(wakee) = scene.current.wakees.get(sym) {
+                x[c::WAKEE] = wakee.share;
+                x[c::WAKEE_LAST] = flag(wakee.last);
+                x[c::WAKEE_WINS] = wakee.share * flag(wins);
+            }
+            x[c::DEEP] = flag(task.deep_sleep);
+            let Wakes { own, role } = &scene.counted.wakes;
+            if let Some(row) = own {
+                x[c::P_WAKES] = row.p(sym.raw());
+                x[c::P_WAKES_WINS] = x[c::P_WAKES] * flag(wins);
+            }
+            if let Some(row) = role {
+                x[c::P_WAKES_ROLE] = row.p(task.role);
+                x[c::P_WAKES_ROLE_WINS] = x[c::P_WAKES_ROLE] * flag(wins);
+            }
+            let left_ns = scene.current.left_ns;
+            if left_ns.is_some_and(|left| task.since_ns >= left) {
+                x[c::SLEPT_SINCE] = 1.0;
+            }
+            let due = task
+                .sleeps
+                .median()
+                .map(|median| task.since_ns.saturating_add(median));
+            if let Some(due) = due {
+                x[c::DUE_BEFORE] = sooner(due, leaves_ns, scene.now_ns);
+            }
+            if let (Some(woken), Some(median), Some((quartile1, quartile3))) = (
+                task.woken_ns,
+                task.periods.median(),
+                task.periods.quartiles(),
+            ) {
+                let spread = (quartile3 - quartile1) as f32 / median.max(1) as f32;
+                let regular = 1.0 / (1.0 + 8.0 * spread);
+                let due = woken.saturating_add(median);
+                x[c::PERIOD_BEFORE] = regular * sooner(due, leaves_ns, scene.now_ns);
+            }
+            let mut role = [0.0; CODE / 2];
+            role.copy_from_slice(&task.code[..CODE / 2]);
+            sleepers.push(Sleeper {
+                at,
+                deep: task.deep_sleep,
+                since_ns: task.since_ns,
+                due_ns: due.unwrap_or(u64::MAX),
+                role,
+            });
+        }
+        for sleeper in sleepers.iter() {
+            let x = &mut view.candidates[sleeper.at].features;
+            let place = |before: &dyn Fn(&Sleeper) -> bool| {
+                1.0 / (1.0 + sleepers.iter().filter(|other| before(other)).count() as f32)
+            };
+            if let Some(left) = scene
+                .current
+                .left_ns
+                .filter(|left| sleeper.since_ns >= *left)
+            {
+                x[c::SLEPT_SINCE_PLACE] =
+                    place(&|other| other.since_ns >= left && other.since_ns < sleeper.since_ns);
+            }
+            if sleeper.deep {
+                x[c::DEEP_PLACE] = place(&|other| other.deep && other.since_ns < sleeper.since_ns);
+            }
+            x[c::DUE_PLACE] = place(&|other| other.due_ns < sleeper.due_ns);
+            let same = |other: &&Sleeper| other.role == sleeper.role && other.at != sleeper.at;
+            if sleepers.iter().any(|other| same(&other)) {
+                let mut peers = sleepers.iter().filter(same);
+                x[c::FIRST_OF_ROLE] = flag(peers.all(|other| other.since_ns > sleeper.since_ns));
+                let mut peers = sleepers.iter().filter(same);
+                x[c::LAST_OF_ROLE] = flag(peers.all(|other| other.since_ns < sleeper.since_ns));
+            }
+        }
+    }
+}
+
+/// How surely `due` comes before `leaves`: the difference of their distances from now, on the scale of `log_time`, between -1 and 1.
+fn sooner(due_ns: u64, leaves_ns: u64, now_ns: u64) -> f32 {
+    let from_now = |ns: u64| log_time(ns.saturating_sub(now_ns));
+    (3.0 * (from_now(leaves_ns) - from_now(due_ns))).clamp(-1.0, 1.0)
 }
 
 /// What all candidates of one prediction share.
@@ -206,6 +371,18 @@ fn flag(condition: bool) -> f32 {
 impl Scene<'_> {
     fn since(&self, then_ns: Option<u64>) -> f32 {
         log_time(then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then)))
+    }
+
+    /// When the current task should leave, by its run times so far.
+    fn leaves_ns(&self) -> u64 {
+        let entered = self
+            .queues
+            .cpu_ref(self.cpu)
+            .current_since_ns
+            .unwrap_or(self.now_ns);
+        let elapsed = self.now_ns.saturating_sub(entered);
+        let run = self.current.runs.quarter(2, elapsed);
+        entered.saturating_add(run.max(1))
     }
 
     fn situation(&self, refined: bool, view: &mut View) {
@@ -258,7 +435,7 @@ impl Scene<'_> {
             1 + usize::from(current.voluntary > 0.5)
         };
         let known = usize::from(self.counted.longest() >= 4);
-        view.selector = (waiting * 3 + leaver) * 2 + known;
+        view.selector = (waiting * LEAVERS + leaver) * KNOWN + known;
         debug_assert!(view.selector < SELECTORS);
     }
 
@@ -339,13 +516,7 @@ impl Scene<'_> {
         x[c::LOG_P] = ln(self.counted.ranking.p(sym.raw()).max(1e-6)) / 4.0;
         for (row, &order) in self.counted.matches.iter().zip(&ORDERS) {
             let Some(row) = row else { continue };
-            let Some((_, count)) = row.successors().find(|(other, _)| *other == sym.raw()) else {
-                continue;
-            };
-            let total = f32::from(row.total);
-            let p = f32::from(count) / (total + 0.5);
-            let sure = p * total / (total + 4.0);
-            let (plain, weighted) = match order {
+            let (plain, stretched) = match order {
                 1 => (Some(c::P1), Some(c::SURE1)),
                 2 => (Some(c::P2), Some(c::SURE2)),
                 3 => (Some(c::P3), None),
@@ -356,11 +527,32 @@ impl Scene<'_> {
                 _ => (None, None),
             };
             if let Some(i) = plain {
-                x[i] = p;
+                x[i] = row.p(sym.raw());
             }
-            if let Some(i) = weighted {
-                x[i] = sure;
+            if let Some(i) = stretched {
+                x[i] = row.stretched(sym.raw());
+            }
+        }
+        for (row, (plain, stretched)) in self.counted.situations.iter().zip(BY_SITUATION) {
+            if let Some(row) = row {
+                x[plain] = row.p(sym.raw());
+                x[stretched] = row.stretched(sym.raw());
             }
         }
     }
 }
+
+/// The features that each situation's counts give, in the order of [`super::situations`].
+const BY_SITUATION: [(usize, usize); SITUATIONS] = [
+    (c::P_WAITING, c::SURE_WAITING),
+    (c::P_WAITING2, c::SURE_WAITING2),
+    (c::P_ASLEEP, c::SURE_ASLEEP),
+    (c::P_RUNS1, c::SURE_RUNS1),
+    (c::P_RUNS3, c::SURE_RUNS3),
+    (c::P_RUNS6, c::SURE_RUNS6),
+    (c::P_FOLLOWED, c::SURE_FOLLOWED),
+    (c::P_WOKE, c::SURE_WOKE),
+    (c::P_RAN, c::SURE_RAN),
+    (c::P_ROLE_RAN, c::SURE_ROLE_RAN),
+    (c::P_WOKEN, c::SURE_WOKEN),
+];

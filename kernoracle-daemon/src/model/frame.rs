@@ -11,7 +11,7 @@ pub const MAX_CANDIDATES: usize = 32;
 /// A candidate as the network sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// `None` stands for every task that is not listed.
+    /// `None` stands for tasks that have no name yet, or are not listed: [`Self::is_child`] tells.
     pub sym: Option<Sym>,
     pub features: [f32; FEATURES],
     pub code: [f32; CODE],
@@ -27,6 +27,16 @@ impl Candidate {
             features,
             code: [0.0; CODE],
         }
+    }
+
+    /// It stands for a task that the current one is about to fork.
+    pub fn is_child(&self) -> bool {
+        self.features[candidate::CHILD] > 0.0
+    }
+
+    /// It can be named as a prediction: all but the one for all others.
+    pub fn names_one(&self) -> bool {
+        self.sym.is_some() || self.is_child()
     }
 }
 
@@ -57,11 +67,12 @@ impl View {
         self.target = None;
     }
 
-    /// Index of a task's candidate, or of the one for all others.
-    pub fn index_of(&self, sym: Sym) -> usize {
-        self.candidates
-            .iter()
-            .position(|candidate| candidate.sym == Some(sym))
+    /// Index of a task's candidate; of the one for a new child, if it is one; or else of the one for all others.
+    pub fn index_of(&self, sym: Sym, new_child: bool) -> usize {
+        let position =
+            |wanted: &dyn Fn(&Candidate) -> bool| self.candidates.iter().position(wanted);
+        position(&|candidate| candidate.sym == Some(sym))
+            .or_else(|| position(&|candidate| new_child && candidate.is_child()))
             .unwrap_or(self.candidates.len() - 1)
     }
 }

@@ -108,7 +108,7 @@ impl Learner {
             }
         }
         let windows: Vec<&[Frame]> = chosen.iter().map(|&i| self.kept[i].as_slice()).collect();
-        let loss = self.net.loss(&windows)?;
+        let loss = self.net.loss(&windows, &[])?;
         self.optimiser.backward_step(&loss.total)?;
         let weights = self.net.weights()?;
         if !weights.finite() || !loss.bits.is_finite() {

@@ -12,7 +12,7 @@ use super::weights::shape::FEATURES;
 /// Kinds of situations that have weights of their own.
 pub const SELECTORS: usize = 24;
 /// At-switch and refined predictions have weights of their own.
-const KINDS: usize = 2;
+pub(super) const KINDS: usize = 2;
 const RATE: f32 = 0.06;
 
 /// One set of weights with its step sizes.

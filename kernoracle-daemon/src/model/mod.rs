@@ -3,32 +3,50 @@
 //! `features` turns state into numbers, `forward` turns numbers into scores with plain arrays, `net` is the same network in
 //! candle, for training and as the reference, `mixer` and `run_mixer` adapt the linear parts at every switch.
 
+mod adamw;
 mod background;
+mod batch;
 mod candidates;
-mod checkpoint;
+pub mod checkpoint;
 pub mod features;
 mod forward;
 mod frame;
 mod learner;
 mod linear;
 mod mixer;
+#[expect(
+    clippy::module_inception,
+    reason = "the thing that the module is about"
+)]
+mod model;
 mod net;
 mod numeric;
+mod packed;
+mod pretrain;
+mod ragged;
 mod run_mixer;
+pub mod situations;
+mod wakes;
 mod weights;
+mod without;
 
 pub use background::Background;
 pub use candidates::{Counted, Gatherer, Moment};
-pub use checkpoint::{CheckpointError, load, save};
+pub use checkpoint::{CheckpointError, Precision};
 pub use forward::{Lstm, Scores, score};
-pub use frame::{Frame, MAX_CANDIDATES, View, Window};
+pub use frame::{Candidate, Frame, MAX_CANDIDATES, View, Window};
 pub use learner::{Learner, LearnerProgress, StepReport};
 pub use linear::Linear;
 pub use mixer::Mixer;
+pub use model::{Model, Training};
 pub use net::Reference;
 pub use numeric::{log_count, log_time};
+pub use packed::{Packed, Sequence};
+pub use pretrain::{Moments, Pretrainer, Step, Tally, assess};
 pub use run_mixer::RunMixer;
+pub use wakes::{WakeCounts, Wakes};
 pub use weights::{Weights, shape};
+pub use without::Without;
 
 #[cfg(test)]
 mod tests;

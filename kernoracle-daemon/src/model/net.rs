@@ -1,13 +1,18 @@
 //! The network in candle: what is trained, and the reference that the plain forward step is compared with.
 
+use super::batch::{Batch, BatchBuilder};
 use super::features::candidate;
-use super::forward::Scores;
+use super::forward::{Lstm, Scores};
 use super::frame::{Frame, QUANTILE_LEVELS, View};
+use super::linear::Linear;
+use super::mixer::{KINDS, Mixer, SELECTORS};
+use super::ragged::{DataProduct, RowProduct};
+use super::run_mixer::RunMixer;
 use super::weights::{
     TENSORS, Weights,
     shape::{FEATURES, HIDDEN, INPUT, QUANTILES, SITUATION},
 };
-use crate::runqueue::CODE;
+use super::without::Without;
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::{
     LSTM, LSTMConfig, RNN as _, VarBuilder, VarMap,
@@ -17,7 +22,7 @@ use candle_nn::{
 use std::collections::BTreeMap;
 
 /// Switches at a window's start whose predictions do not count: the LSTM starts from zero there, not in its stream.
-const WARM_UP: usize = 8;
+pub(super) const WARM_UP: usize = 8;
 /// Weight of refined predictions and of the run-time head beside the at-switch log-loss.
 const REFINED_WEIGHT: f32 = 0.5;
 const RUN_WEIGHT: f64 = 0.3;
@@ -29,6 +34,29 @@ pub(super) struct Net {
     variables: VarMap,
     lstm: LSTM,
     tensors: BTreeMap<&'static str, Tensor>,
+    without: Without,
+    linear: Option<LinearVariables>,
+}
+
+/// The linear parts as variables: pretraining changes them together with the network.
+struct LinearVariables {
+    /// `[KINDS, FEATURES]`
+    shared: Var,
+    /// `[KINDS SELECTORS, FEATURES]`
+    selected: Var,
+    /// `[QUANTILES, SITUATION]`
+    run: Var,
+}
+
+/// What a variable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Network,
+    /// The linear weights of all situations.
+    Shared,
+    /// Those of one kind of situation.
+    Selected,
+    RunTime,
 }
 
 /// The parts of a training loss.
@@ -64,7 +92,55 @@ impl Net {
             variables,
             lstm,
             tensors,
+            without: weights.without,
+            linear: None,
         })
+    }
+
+    /// A network whose linear parts are variables too.
+    pub(super) fn pretraining(weights: &Weights, linear: &Linear) -> Result<Self> {
+        let rows = linear.candidates.to_rows();
+        let (shared, selected) = rows.split_at(KINDS * FEATURES);
+        let var = |values: &[f32], dims: (usize, usize)| {
+            Var::from_tensor(&Tensor::from_slice(values, dims, &Device::Cpu)?)
+        };
+        let linear = LinearVariables {
+            shared: var(shared, (KINDS, FEATURES))?,
+            selected: var(selected, (KINDS * SELECTORS, FEATURES))?,
+            run: var(&linear.run.to_rows(), (QUANTILES, SITUATION))?,
+        };
+        Ok(Self {
+            linear: Some(linear),
+            ..Self::new(weights)?
+        })
+    }
+
+    /// Name, role and variable of everything that is trained, in a fixed order.
+    pub(super) fn named_variables(&self) -> Vec<(&'static str, Role, Var)> {
+        let names = TENSORS.iter().map(|(name, _)| (*name, Role::Network));
+        let mut all: Vec<_> = names
+            .zip(self.variables())
+            .map(|((name, role), var)| (name, role, var))
+            .collect();
+        if let Some(linear) = &self.linear {
+            all.push(("mixer.shared", Role::Shared, linear.shared.clone()));
+            all.push(("mixer.selected", Role::Selected, linear.selected.clone()));
+            all.push(("run_mixer.weights", Role::RunTime, linear.run.clone()));
+        }
+        all
+    }
+
+    /// The present linear parts, if they are variables.
+    pub(super) fn linear(&self) -> Result<Option<Linear>> {
+        let Some(linear) = &self.linear else {
+            return Ok(None);
+        };
+        let mut rows = linear.shared.flatten_all()?.to_vec1::<f32>()?;
+        rows.extend(linear.selected.flatten_all()?.to_vec1::<f32>()?);
+        Ok(Some(Linear {
+            candidates: Mixer::from_rows(&rows),
+            run: RunMixer::from_rows(&linear.run.flatten_all()?.to_vec1::<f32>()?),
+        }))
     }
 
     pub(super) fn variables(&self) -> Vec<Var> {
@@ -86,7 +162,10 @@ impl Net {
             .iter()
             .map(|(name, _)| Ok((*name, self.tensors[name].flatten_all()?.to_vec1::<f32>()?)))
             .collect();
-        Ok(Weights::from_tensors(by_name?))
+        Ok(Weights {
+            without: self.without,
+            ..Weights::from_tensors(by_name?)
+        })
     }
 
     fn project(&self, name: &str, input: &Tensor) -> Result<Tensor> {
@@ -96,36 +175,55 @@ impl Net {
     /// Log-probabilities `[N, K]` and run-time quantiles `[N, QUANTILES]` (`ln` ns) of `N` views, given the LSTM's output for each (`[N, HIDDEN]`).
     fn heads(&self, hidden: &Tensor, batch: &Batch) -> Result<(Tensor, Tensor)> {
         let (n, k) = (batch.n, batch.k);
+        let device = hidden.device();
+        let by_view = |data: &Tensor| RowProduct {
+            data: data.clone(),
+            owner: batch.owner.clone(),
+        };
         let state = Tensor::cat(&[hidden, &batch.situation], 1)?;
         let base = self
             .project("scorer.state", &state)?
             .broadcast_add(&self.tensors["scorer.bias"])?;
-        let units = self
-            .project("scorer.feature", &batch.features)?
-            .reshape((n, k, ()))?;
-        let units = units.broadcast_add(&base.unsqueeze(1)?)?.relu()?;
-        let unit_score = units
-            .broadcast_mul(&self.tensors["scorer.out"].unsqueeze(0)?)?
-            .sum(D::Minus1)?;
-        let query = self.project("query.state", &state)?.unsqueeze(1)?;
-        let code_score = batch.codes.broadcast_mul(&query)?.sum(D::Minus1)?;
-        let logits = ((&batch.linear + unit_score)? + code_score)?;
+        let units = self.tensors["scorer.feature"].apply_op1(DataProduct {
+            data: batch.features.clone(),
+        })?;
+        let units = (units + base.index_select(&batch.owner, 0)?)?.relu()?;
+        let unit_score = self.project("scorer.out", &units)?.squeeze(1)?;
+        let query = self.project("query.state", &state)?;
+        let code_score = query.apply_op1(by_view(&batch.codes))?;
+        let (linear, run_shift) = match &self.linear {
+            Some(linear) => {
+                let rows = (linear.shared.index_select(&batch.shared, 0)?
+                    + linear.selected.index_select(&batch.selected, 0)?)?;
+                (
+                    rows.apply_op1(by_view(&batch.features))?,
+                    linear.run.apply_op1(DataProduct {
+                        data: batch.situation.clone(),
+                    })?,
+                )
+            }
+            None => (batch.linear.clone(), batch.run_shift.clone()),
+        };
+        let scores = ((linear + unit_score)? + code_score)?;
+        let logits = Tensor::cat(&[&scores, &Tensor::new(&[EMPTY], device)?], 0)?
+            .index_select(&batch.places, 0)?
+            .reshape((n, k))?;
         let log_p = log_softmax(&logits, D::Minus1)?;
 
         let units = self
             .project("run.state", &state)?
             .broadcast_add(&self.tensors["run.bias"])?
             .relu()?;
-        let out = (self.project("run.out", &units)? + &batch.run_shift)?;
+        let out = (self.project("run.out", &units)? + run_shift)?;
         let middle = (&batch.run_base + out.narrow(1, 1, 1)?)?;
         let low = (&middle - softplus(&out.narrow(1, 0, 1)?)?)?;
         let high = (&middle + softplus(&out.narrow(1, 2, 1)?)?)?;
         Ok((log_p, Tensor::cat(&[low, middle, high], 1)?))
     }
 
-    /// The LSTM's outputs `[B, T, HIDDEN]` for inputs `[B, T, INPUT]`, from a zero state: what [`LSTM::seq`] gives, but the
+    /// The LSTM's outputs `[B, T, HIDDEN]` for inputs `[B, T, INPUT]`, from the states `starts` or from zero: what [`LSTM::seq`] gives, but the
     /// input's part is one product for all steps and the weights are transposed once, which halves the cost of a training step.
-    fn unroll(&self, inputs: &Tensor) -> Result<Tensor> {
+    fn unroll(&self, inputs: &Tensor, starts: &[&Lstm]) -> Result<Tensor> {
         let (b, t, _) = inputs.dims3()?;
         let bias = (&self.tensors["lstm.bias_ih_l0"] + &self.tensors["lstm.bias_hh_l0"])?;
         let from_input = self
@@ -137,8 +235,19 @@ impl Net {
             .transpose(0, 1)?
             .contiguous()?;
         let recurrent = self.tensors["lstm.weight_hh_l0"].t()?.contiguous()?;
-        let mut h = Tensor::zeros((b, HIDDEN), DType::F32, inputs.device())?;
-        let mut c = h.clone();
+        let (mut h, mut c) = if starts.is_empty() {
+            let zero = Tensor::zeros((b, HIDDEN), DType::F32, inputs.device())?;
+            (zero.clone(), zero)
+        } else {
+            let stacked = |part: fn(&Lstm) -> &[f32; HIDDEN]| {
+                let values: Vec<f32> = starts.iter().flat_map(|start| *part(start)).collect();
+                Tensor::from_vec(values, (b, HIDDEN), inputs.device())
+            };
+            (
+                stacked(|start| &start.hidden)?,
+                stacked(|start| &start.cell)?,
+            )
+        };
         let mut outputs = Vec::with_capacity(t);
         for step in 0..t {
             let gates = (from_input.get(step)? + h.matmul(&recurrent)?)?;
@@ -152,27 +261,35 @@ impl Net {
         Tensor::stack(&outputs, 1)
     }
 
-    /// Mean loss over windows of equal length, each a slice of frames without a gap.
-    pub(super) fn loss(&self, windows: &[&[Frame]]) -> Result<Loss> {
+    /// Mean loss over windows of equal length, each a slice of frames without a gap. `starts` is the LSTM's state before each
+    /// window; zero without.
+    pub(super) fn loss(&self, windows: &[&[Frame]], starts: &[&Lstm]) -> Result<Loss> {
         let device = Device::Cpu;
         let length = windows.iter().map(|window| window.len()).min().unwrap_or(0);
-        let inputs: Vec<f32> = windows
-            .iter()
-            .flat_map(|window| &window[..length])
-            .flat_map(|frame| frame.input)
-            .collect();
-        let inputs = Tensor::from_vec(inputs, (windows.len(), length, INPUT), &device)?;
-        let hidden = self
-            .unroll(&inputs)?
-            .reshape((windows.len() * length, HIDDEN))?;
+        let hidden = if self.without.lstm {
+            Tensor::zeros((windows.len() * length, HIDDEN), DType::F32, &device)?
+        } else {
+            let inputs: Vec<f32> = windows
+                .iter()
+                .flat_map(|window| &window[..length])
+                .flat_map(|frame| frame.input)
+                .collect();
+            let inputs = Tensor::from_vec(inputs, (windows.len(), length, INPUT), &device)?;
+            self.unroll(&inputs, starts)?
+                .reshape((windows.len() * length, HIDDEN))?
+        };
 
         let mut batch = BatchBuilder::default();
         for (b, window) in windows.iter().enumerate() {
             for (t, frame) in window[..length].iter().enumerate().skip(WARM_UP) {
                 let row = (b * length + t) as u32;
-                batch.add(row, &frame.at_switch, 1.0, frame.run_time);
-                if let Some(refined) = &frame.refined {
-                    batch.add(row, refined, REFINED_WEIGHT, None);
+                if frame.at_switch.target.is_some() {
+                    batch.add(row, &frame.at_switch, false, 1.0, frame.run_time);
+                }
+                if let Some(refined) = &frame.refined
+                    && refined.target.is_some()
+                {
+                    batch.add(row, refined, true, REFINED_WEIGHT, None);
                 }
             }
         }
@@ -205,107 +322,6 @@ impl Net {
 fn softplus(x: &Tensor) -> Result<Tensor> {
     // ln(1 + e^x) = x - ln sigmoid(x); the arguments stay small.
     x - sigmoid(x)?.log()?
-}
-
-/// Views laid out as tensors.
-struct Batch {
-    n: usize,
-    k: usize,
-    /// `[N]`, which row of the LSTM's output a view belongs to.
-    rows: Tensor,
-    /// `[N, SITUATION]`
-    situation: Tensor,
-    /// `[N K, FEATURES]`
-    features: Tensor,
-    /// `[N, K, CODE]`
-    codes: Tensor,
-    /// `[N, K]`
-    linear: Tensor,
-    /// `[N, 1]`
-    targets: Tensor,
-    /// `[N]`
-    weights: Tensor,
-    weight_sum: f64,
-    /// `[N]`, 1 for at-switch views.
-    at_switch: Tensor,
-    /// `[N, 1]`
-    run_base: Tensor,
-    /// `[N, QUANTILES]`
-    run_shift: Tensor,
-    run_time: Tensor,
-    run_known: Tensor,
-    run_sum: f64,
-}
-
-#[derive(Default)]
-struct BatchBuilder<'a> {
-    views: Vec<(u32, &'a View, f32, Option<f32>)>,
-}
-
-impl<'a> BatchBuilder<'a> {
-    /// Adds a view whose answer is known; others are passed over.
-    fn add(&mut self, row: u32, view: &'a View, weight: f32, run_time: Option<f32>) {
-        if view.target.is_some() {
-            self.views.push((row, view, weight, run_time));
-        }
-    }
-
-    fn build(self, device: &Device) -> Result<Batch> {
-        let n = self.views.len();
-        let k = self
-            .views
-            .iter()
-            .map(|(_, view, ..)| view.candidates.len())
-            .max()
-            .unwrap_or(1);
-        let mut rows = Vec::with_capacity(n);
-        let mut situation = Vec::with_capacity(n * SITUATION);
-        let mut features = Vec::with_capacity(n * k * FEATURES);
-        let mut codes = Vec::with_capacity(n * k * CODE);
-        let mut linear = Vec::with_capacity(n * k);
-        let (mut targets, mut weights, mut at_switch) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut run_base, mut run_time, mut run_known) = (Vec::new(), Vec::new(), Vec::new());
-        let mut run_shift = Vec::with_capacity(n * QUANTILES);
-        for (row, view, weight, run) in &self.views {
-            rows.push(*row);
-            situation.extend_from_slice(&view.situation);
-            for candidate in &view.candidates {
-                features.extend_from_slice(&candidate.features);
-                codes.extend_from_slice(&candidate.code);
-            }
-            linear.extend_from_slice(&view.linear);
-            features.resize(rows.len() * k * FEATURES, 0.0);
-            codes.resize(rows.len() * k * CODE, 0.0);
-            linear.resize(rows.len() * k, EMPTY);
-            targets.push(view.target.unwrap_or(0) as u32);
-            weights.push(*weight);
-            at_switch.push(f32::from(u8::from(*weight >= 1.0)));
-            run_base.push(view.run_base);
-            run_shift.extend_from_slice(&view.run_shift);
-            run_time.push(run.unwrap_or(view.run_base));
-            run_known.push(f32::from(u8::from(run.is_some())));
-        }
-        let weight_sum = f64::from(weights.iter().sum::<f32>()).max(1.0);
-        let run_sum = f64::from(run_known.iter().sum::<f32>()).max(1.0) * QUANTILES as f64;
-        Ok(Batch {
-            n,
-            k,
-            rows: Tensor::from_vec(rows, n, device)?,
-            situation: Tensor::from_vec(situation, (n, SITUATION), device)?,
-            features: Tensor::from_vec(features, (n * k, FEATURES), device)?,
-            codes: Tensor::from_vec(codes, (n, k, CODE), device)?,
-            linear: Tensor::from_vec(linear, (n, k), device)?,
-            targets: Tensor::from_vec(targets, (n, 1), device)?,
-            weights: Tensor::from_vec(weights, n, device)?,
-            weight_sum,
-            at_switch: Tensor::from_vec(at_switch, n, device)?,
-            run_base: Tensor::from_vec(run_base, (n, 1), device)?,
-            run_shift: Tensor::from_vec(run_shift, (n, QUANTILES), device)?,
-            run_time: Tensor::from_vec(run_time, (n, 1), device)?,
-            run_known: Tensor::from_vec(run_known, (n, 1), device)?,
-            run_sum,
-        })
-    }
 }
 
 /// candle's own forward step, one CPU's state at a time: the reference, and `--engine candle`.
@@ -373,7 +389,7 @@ impl Reference {
         );
         let hidden = Tensor::from_vec(self.hidden(cpu)?, (1, HIDDEN), &Device::Cpu)?;
         let mut builder = BatchBuilder::default();
-        builder.views.push((0, view, 1.0, None));
+        builder.add(0, view, false, 1.0, None);
         let batch = builder.build(&Device::Cpu)?;
         let (log_p, run) = self.net.heads(&hidden, &batch)?;
         let log_p = log_p.squeeze(0)?.to_vec1::<f32>()?;
@@ -403,7 +419,7 @@ mod tests {
         let inputs = Tensor::randn(0.0_f32, 1.0, (3, 20, INPUT), &Device::Cpu).expect("inputs");
         let states = net.lstm.seq(&inputs).expect("candle steps");
         let want = net.lstm.states_to_tensor(&states).expect("stacked");
-        let got = net.unroll(&inputs).expect("unrolled");
+        let got = net.unroll(&inputs, &[]).expect("unrolled");
         let apart = (want - got)
             .and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>())
             .expect("a number");

@@ -1,6 +1,7 @@
 //! The weights as plain arrays, laid out for the forward step.
 
 use super::features::{candidate, situation, switch};
+use super::without::Without;
 use crate::runqueue::CODE;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +49,9 @@ pub(super) const TENSORS: [(&str, &[usize]); 12] = [
 /// All weights of the network. Matrices are stored input-major: row `i` holds what input `i` adds to every output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    by_name: BTreeMap<&'static str, Vec<f32>>,
+    /// Parts that the model was trained without.
+    pub without: Without,
+    pub(super) by_name: BTreeMap<&'static str, Vec<f32>>,
     /// `[INPUT][4 HIDDEN]`
     pub(super) lstm_input: Vec<f32>,
     /// `[HIDDEN][4 HIDDEN]`
@@ -115,6 +118,7 @@ impl Weights {
             .map(|(a, b)| a + b)
             .collect();
         Self {
+            without: Without::default(),
             lstm_input: transposed("lstm.weight_ih_l0"),
             lstm_hidden: transposed("lstm.weight_hh_l0"),
             lstm_bias,

@@ -1,6 +1,6 @@
 //! Set-up of an oracle.
 
-use crate::model::CheckpointError;
+use crate::model::{CheckpointError, Model};
 use std::path::PathBuf;
 
 /// How the model learns while it predicts.
@@ -24,6 +24,35 @@ pub enum Engine {
     Candle,
 }
 
+/// The model that an oracle starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The one that the binary holds.
+    #[default]
+    Default,
+    Untrained,
+    File(PathBuf),
+}
+
+impl StartFrom {
+    /// The model, and what it is called.
+    pub fn model(&self, seed: u64) -> Result<(Model, String), CheckpointError> {
+        Ok(match self {
+            Self::Default => {
+                let model = Model::embedded()?;
+                let name = format!("default model ({model})");
+                (model, name)
+            }
+            Self::Untrained => (Model::untrained(seed), "untrained".to_owned()),
+            Self::File(path) => {
+                let model = Model::load(path)?;
+                let name = format!("from {} ({model})", path.display());
+                (model, name)
+            }
+        })
+    }
+}
+
 /// Set-up of an oracle.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -32,8 +61,7 @@ pub struct Config {
     pub seed: u64,
     pub learning: Learning,
     pub engine: Engine,
-    /// Start from these weights instead of untrained ones.
-    pub model: Option<PathBuf>,
+    pub model: StartFrom,
     /// Predictions carry lead and inference time.
     pub live: bool,
 }

@@ -1,8 +1,9 @@
 //! What the oracle keeps for each CPU.
 
 use super::outcome::Unscored;
-use crate::baseline::{Contexts, Ranking};
-use crate::model::{Counted, Gatherer, Lstm, Scores, Window};
+use crate::baseline::{Contexts, Ppm, Ranking};
+use crate::model::situations::Runs;
+use crate::model::{Counted, Gatherer, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of context counts: 8 MiB a CPU that is in use.
@@ -21,12 +22,16 @@ pub(super) struct Pending {
 pub(super) struct CpuState {
     pub contexts: Contexts,
     pub gatherer: Gatherer,
+    pub runs: Runs,
+    pub wakes: WakeCounts,
     pub window: Window,
     pub lstm: Lstm,
     /// What the counts say after the current task.
     pub counted: Counted,
     pub order1: Ranking,
     pub backoff8: Ranking,
+    /// Only where it was asked for: its memory is not bounded.
+    pub ppm8: Option<Ppm>,
     pub picks: Picks,
     pub at_switch: Pending,
     pub refined: Pending,
@@ -42,18 +47,23 @@ pub(super) struct CpuState {
     /// Decisions since a window was handed to the learner.
     pub since_offer: usize,
     pub current: Option<Sym>,
+    /// Before the first switch of the window that is being filled: the LSTM's state and the time, ns.
+    pub window_start: (Lstm, u64),
 }
 
 impl CpuState {
-    pub(super) fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize, ppm8: bool) -> Self {
         Self {
             contexts: Contexts::new(CONTEXT_BITS),
             gatherer: Gatherer::default(),
+            runs: Runs::default(),
+            wakes: WakeCounts::default(),
             window: Window::new(window),
             lstm: Lstm::default(),
             counted: Counted::default(),
             order1: Ranking::default(),
             backoff8: Ranking::default(),
+            ppm8: ppm8.then(|| Ppm::new(8)),
             picks: Picks::default(),
             at_switch: Pending::default(),
             refined: Pending::default(),
@@ -64,13 +74,19 @@ impl CpuState {
             last_ts_ns: 0,
             since_offer: 0,
             current: None,
+            window_start: (Lstm::default(), 0),
         }
     }
 
     /// The sequence of switches is broken.
     pub(super) fn cut(&mut self, excuse: Unscored) {
         self.contexts.cut();
+        if let Some(ppm8) = &mut self.ppm8 {
+            ppm8.cut();
+        }
         self.gatherer.cut();
+        self.runs.cut();
+        self.wakes.cut();
         self.forget_window();
         self.predicted = false;
         self.current = None;
@@ -81,6 +97,7 @@ impl CpuState {
     pub(super) fn forget_window(&mut self) {
         self.window.clear();
         self.lstm = Lstm::default();
+        self.window_start = (Lstm::default(), self.last_ts_ns);
         self.since_offer = 0;
         self.refine_due = false;
         self.refined_stands = false;

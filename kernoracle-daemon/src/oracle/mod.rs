@@ -3,6 +3,7 @@
 //! Prequential by construction: a switch is scored with the predictions that stand when it arrives, and only then do counts,
 //! mixer, run queues and LSTM see it.
 
+mod cause;
 mod clock;
 mod config;
 mod cpu;
@@ -12,18 +13,21 @@ mod scoring;
 mod teacher;
 
 pub use crate::model::LearnerProgress;
-pub use config::{Config, Engine, Learning, ModelError};
+pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{
+    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, Training, Weights,
+};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
+use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
 use input::Before;
-use outcome::{Decision, RunTime, Sink, TaskName, Unscored};
-use scoring::{baselines, scored, settle_frame};
+use outcome::{Decision, FullWindow, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
+use scoring::{baselines, ppm8, scored, settle_frame};
 use std::path::Path;
 use std::sync::Arc;
 use teacher::Teacher;
@@ -36,39 +40,62 @@ pub struct Oracle {
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
     linear: Linear,
+    training: Option<Training>,
+    /// Where the model comes from.
+    name: String,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
     overload: bool,
     number: u64,
+    ppm8: bool,
     refine_list: Vec<u32>,
 }
 
 impl Oracle {
     /// An oracle for a machine like `origin`'s.
     pub fn new(config: Config, _origin: &Origin) -> Result<Self, ModelError> {
-        let (weights, linear) = match &config.model {
-            Some(path) => model::load(path)?,
-            None => (Weights::untrained(config.seed), Linear::default()),
-        };
+        let (model, name) = config.model.model(config.seed)?;
+        Self::with_model(config, model, name)
+    }
+
+    /// An oracle that starts from `model`, whatever `config` says of it. Reports call it `name`.
+    pub fn with_model(config: Config, model: Model, name: String) -> Result<Self, ModelError> {
+        let Model {
+            weights,
+            linear,
+            training,
+            bytes: _,
+        } = model;
         let teacher = Teacher::new(&config, &weights)?;
         let reference = match config.engine {
             Engine::Plain => None,
             Engine::Candle => Some(Reference::new(&weights)?),
         };
         Ok(Self {
-            config,
-            queues: RunQueues::new(),
+            queues: RunQueues::salted(config.seed),
             cpus: Vec::new(),
             weights: Arc::new(weights),
             linear,
+            training,
+            name,
             reference,
             teacher,
             swaps: 0,
             overload: false,
             number: 0,
+            ppm8: false,
             refine_list: Vec::new(),
+            config,
         })
+    }
+
+    /// Scores a PPM of order 8 beside the other baselines: [`Decision::ppm8`]. It keeps every context that it
+    /// sees, so its memory grows with the trace. To be called before the first event.
+    #[must_use]
+    pub fn with_ppm8(mut self) -> Self {
+        self.ppm8 = true;
+        self
     }
 
     /// Takes the next event: scores the prediction that it decides, then learns it, then predicts.
@@ -113,10 +140,6 @@ impl Oracle {
 
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
-        let origin = self.config.model.as_ref().map_or_else(
-            || "untrained".to_owned(),
-            |path| format!("from {}", path.display()),
-        );
         let learning = match self.config.learning {
             Learning::Off => "does not learn".to_owned(),
             Learning::Inline { every } => format!("learns a step every {every} decisions"),
@@ -129,10 +152,11 @@ impl Oracle {
             Engine::Candle => "candle",
         };
         format!(
-            "LSTM {}, {} parameters + {} linear, {origin}, {learning}, window {}, engine {engine}",
+            "LSTM {}, {} parameters + {} linear, {}, {learning}, window {}, engine {engine}",
             model::shape::HIDDEN,
             self.weights.parameters(),
             Mixer::ROWS * model::shape::FEATURES,
+            self.name,
             self.config.window,
         )
     }
@@ -153,15 +177,21 @@ impl Oracle {
 
     /// Writes the weights (safetensors), aside and then renamed.
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        Ok(model::save(path, &self.weights, &self.linear)?)
+        let model = Model {
+            weights: (*self.weights).clone(),
+            linear: self.linear.clone(),
+            training: self.training.clone(),
+            bytes: None,
+        };
+        Ok(model.save(path, Precision::F32)?)
     }
 
     fn state(&mut self, cpu: u32) -> &mut CpuState {
         if self.cpus.len() <= cpu as usize {
             self.cpus.resize_with(cpu as usize + 1, || None);
         }
-        let window = self.config.window;
-        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window)))
+        let (window, ppm8) = (self.config.window, self.ppm8);
+        self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window, ppm8)))
     }
 
     fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch, sink: &mut dyn Sink) {
@@ -187,23 +217,31 @@ impl Oracle {
         self.refine(cpu);
 
         let before = Before::new(&self.queues, cpu, ts_ns, switch);
+        let entered_ns = self.queues.cpu(cpu).current_since_ns;
         let run = Run {
+            entered_ns,
             median_ns: known
                 .and_then(|current| self.queues.get(current))
                 .and_then(|task| task.runs.median()),
-            actual_ns: self
-                .queues
-                .cpu(cpu)
-                .current_since_ns
+            actual_ns: entered_ns
                 .map(|since| ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns)),
         };
+        if let Some(current) = known {
+            let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
+            state.wakes.end(&self.queues, current);
+        }
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
-        let hit = self.decide(ts_ns, cpu, switch, next, run, sink);
-        self.teach(cpu);
+        let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
+        self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         state.contexts.push(next);
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.push(next);
+        }
         state.gatherer.ran(next);
+        let stayed = switch.prev_state == 0 || switch.preempt;
+        state.runs.left(prev, run.actual_ns, stayed);
         state.last_ts_ns = ts_ns;
         if self.overload {
             state.forget_window();
@@ -222,18 +260,36 @@ impl Oracle {
             hit,
             &state.picks,
         );
-        if let Some(reference) = &mut self.reference {
+        let without = self.weights.without;
+        without.mask_input(&mut frame.input);
+        if without.lstm {
+            // Held at zero.
+        } else if let Some(reference) = &mut self.reference {
             reference
                 .step(cpu as usize, &frame.input)
                 .expect("shapes are fixed");
         } else {
             state.lstm.step(&self.weights, &frame.input);
         }
-        state.counted = Counted::new(state.contexts.matches(), &self.queues, Some(next));
+        let keys =
+            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
+        for (which, key) in keys.into_iter().enumerate() {
+            state.contexts.set_situation(which, key);
+        }
+        state.counted = Counted::new(
+            state.contexts.matches(),
+            state.contexts.situations(),
+            state.wakes.begin(&self.queues, next),
+            &self.queues,
+            Some(next),
+        );
         let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
         let matches = &state.counted.matches;
         state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
         state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.predict(alive, self.queues.live());
+        }
         self.predict(cpu, false, started);
     }
 
@@ -244,7 +300,7 @@ impl Oracle {
         ts_ns: u64,
         cpu: u32,
         switch: &Switch,
-        next: Sym,
+        (prev, next): (Sym, Sym),
         run: Run,
         sink: &mut dyn Sink,
     ) -> (bool, f32) {
@@ -252,9 +308,20 @@ impl Oracle {
         let mut hit = (false, 0.0);
         if state.predicted {
             let learn = self.config.learning != Learning::Off;
-            hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
+            let new_child = run.entered_ns.is_some_and(|entered| {
+                (self.queues.task(next).born)
+                    .is_some_and(|(parent, born)| parent == prev && born >= entered)
+            });
+            let answer = (next, new_child);
+            hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
             let living = self.queues.live();
-            let names = |sym: Sym| {
+            let names = |sym: Option<Sym>| {
+                let Some(sym) = sym else {
+                    return TaskName {
+                        pid: NEW_CHILD,
+                        comm: switch.prev.comm,
+                    };
+                };
                 let task = self.queues.task(sym);
                 TaskName {
                     pid: task.pid,
@@ -262,6 +329,13 @@ impl Oracle {
                 }
             };
             let refined = state.refined_stands;
+            let turn = Turn {
+                prev,
+                next,
+                stayed: switch.prev_state == 0 || switch.preempt,
+                new_child,
+                entered_ns: run.entered_ns,
+            };
             let decision = Decision {
                 number: self.number,
                 ts_ns,
@@ -274,9 +348,11 @@ impl Oracle {
                     pid: switch.next.pid,
                     comm: switch.next.comm,
                 },
-                at_switch: scored(state, false, ts_ns, next, living, &names),
-                refined: refined.then(|| scored(state, true, ts_ns, next, living, &names)),
+                at_switch: scored(state, false, ts_ns, answer, living, &names),
+                refined: refined.then(|| scored(state, true, ts_ns, answer, living, &names)),
+                cause: cause(state, &self.queues, &turn),
                 baselines: baselines(state, next, self.queues.idle(cpu), &names),
+                ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
                 run_time: run.actual_ns.map(|actual_ns| RunTime {
                     actual_ns,
                     predicted_ns: state
@@ -314,6 +390,11 @@ impl Oracle {
         } else {
             &mut frame.at_switch
         };
+        if refined {
+            let key = model::situations::woken(&self.queues, cpu, current);
+            state.contexts.set_situation(model::situations::WOKEN, key);
+            state.counted.situations = state.contexts.situations();
+        }
         let moment = Moment {
             cpu,
             current,
@@ -326,6 +407,7 @@ impl Oracle {
         if !refined {
             state.picks = picks;
         }
+        self.weights.without.mask_view(view);
         self.linear.candidates.score(refined, view);
         self.linear.run.shift(view);
         let pending = if refined {
@@ -363,9 +445,20 @@ impl Oracle {
     }
 
     /// Shows the teacher what was decided, and takes the weights that come of it.
-    fn teach(&mut self, cpu: u32) {
+    fn teach(&mut self, ts_ns: u64, cpu: u32, sink: &mut dyn Sink) {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
         let unseen = state.window.full() && state.since_offer >= self.config.window;
+        if unseen && self.config.learning == Learning::Off {
+            sink.window(&FullWindow {
+                start: &state.window_start.0,
+                window: &state.window,
+                from_ns: state.window_start.1,
+                to_ns: ts_ns,
+            });
+            state.window_start = (state.lstm.clone(), ts_ns);
+            state.since_offer = 0;
+            return;
+        }
         let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
         if taken {
             state.since_offer = 0;
@@ -392,6 +485,9 @@ impl Oracle {
         }
         for (cpu, state) in self.cpus.iter_mut().enumerate() {
             let Some(state) = state else { continue };
+            if self.weights.without.lstm {
+                continue;
+            }
             if let Some(reference) = &mut self.reference {
                 reference.reset(cpu);
                 for frame in &state.window.frames {
@@ -409,8 +505,11 @@ impl Oracle {
 }
 
 /// How long the task that leaves has run.
+#[expect(clippy::struct_field_names, reason = "the unit is part of a name")]
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    /// When it was switched in, ns.
+    entered_ns: Option<u64>,
     /// Its running median before, ns.
     median_ns: Option<u64>,
     /// ns; `None` where the run began unseen.

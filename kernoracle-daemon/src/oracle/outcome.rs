@@ -1,5 +1,6 @@
 //! What the oracle hands out: predictions with their outcome, and why a switch was not scored.
 
+use crate::model::{Lstm, Window};
 use crate::trace::event::Comm;
 use arrayvec::ArrayVec;
 use serde::Serialize;
@@ -7,7 +8,10 @@ use serde::Serialize;
 /// Predicted tasks that an outcome lists.
 pub const TOP: usize = 5;
 
-/// A task as a log line names it.
+/// Stands for the pid of a task that the current one is about to fork: it has none yet.
+pub const NEW_CHILD: u32 = u32::MAX;
+
+/// A task as a log line names it. A predicted task that the current one is about to fork has the pid [`NEW_CHILD`] and the current one's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskName {
     pub pid: u32,
@@ -75,6 +79,50 @@ pub struct BaselineScored {
     pub bits: Option<f32>,
 }
 
+/// Why an at-switch prediction missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A wake-up from outside decided: an interrupt, a timer or another CPU woke the next task while the current one ran, or
+    /// the wake-up that was expected did not come.
+    Arrival,
+    /// The current task itself woke the next one.
+    WokenByCurrent,
+    /// Both tasks waited, and each was the scheduler's choice: one if the current task sleeps, one if it is still runnable at the end
+    /// of its slice or is preempted. It left the other way.
+    SleepOrStay,
+    /// The next task waited, but was not the choice as rebuilt from events: the tick came earlier or later than thought, or the
+    /// scheduler's state had changed since it was recorded.
+    Order,
+    /// The next task was not known, or it was not known whether it was runnable.
+    StateUnknown,
+    /// The next task waited and was the choice for the way in which the current one left: the model should have known.
+    Model,
+}
+
+impl Cause {
+    pub const ALL: [Self; 6] = [
+        Self::Arrival,
+        Self::WokenByCurrent,
+        Self::SleepOrStay,
+        Self::Order,
+        Self::StateUnknown,
+        Self::Model,
+    ];
+
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::WokenByCurrent => "woken by current",
+            Self::SleepOrStay => "sleep or stay",
+            Self::Order => "order",
+            Self::StateUnknown => "state unknown",
+            Self::Model => "model",
+        }
+    }
+}
+
 /// Predicted and actual run time of the task that ran, from its switch-in to its switch-out.
 #[derive(Clone, Copy, Debug)]
 pub struct RunTime {
@@ -102,8 +150,12 @@ pub struct Decision {
     /// Made after the last wake-up before the switch; `None` if nothing woke: then the at-switch
     /// prediction stands.
     pub refined: Option<Scored>,
+    /// Why the at-switch prediction missed; `None` if it hit.
+    pub cause: Option<Cause>,
     /// In the order of [`Baseline::ALL`].
     pub baselines: [BaselineScored; 3],
+    /// PPM of order 8 with exact counts; `None` unless the oracle was asked for it.
+    pub ppm8: Option<BaselineScored>,
     /// `None` where the run began before the trace, or behind a gap.
     pub run_time: Option<RunTime>,
 }
@@ -136,6 +188,17 @@ impl Unscored {
     }
 }
 
+/// A window of switches without a gap, each with its outcome.
+#[derive(Debug)]
+pub struct FullWindow<'a> {
+    /// The LSTM's state before the first switch.
+    pub start: &'a Lstm,
+    pub window: &'a Window,
+    /// Between the switch before the first and the last outcome, ns.
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
 /// Receives what the oracle hands out, in order.
 pub trait Sink {
     /// A switch was scored.
@@ -144,4 +207,6 @@ pub trait Sink {
     fn unscored(&mut self, ts_ns: u64, cpu: u32, reason: Unscored);
     /// Events of a CPU were lost.
     fn gap(&mut self, ts_ns: u64, cpu: u32, lost: u64);
+    /// A window is full. Only while nothing learns; then every switch that is scored is in one window at most.
+    fn window(&mut self, _window: &FullWindow<'_>) {}
 }

@@ -2,7 +2,7 @@
 
 use super::cpu::{CpuState, Pending};
 use super::outcome::{Baseline, BaselineScored, Scored, TOP, TaskName};
-use crate::baseline::Ranking;
+use crate::baseline::{Ppm, Ranking};
 use crate::model::{self, Linear};
 use crate::runqueue::Sym;
 
@@ -10,7 +10,7 @@ use crate::runqueue::Sym;
 pub(super) fn settle_frame(
     state: &mut CpuState,
     linear: &mut Linear,
-    next: Sym,
+    (next, new_child): (Sym, bool),
     actual_ns: Option<u64>,
     learn: bool,
 ) -> (bool, f32) {
@@ -19,7 +19,7 @@ pub(super) fn settle_frame(
         return (false, 0.0);
     };
     frame.run_time = actual_ns.map(|ns| (ns.max(1) as f32).ln());
-    let target = frame.at_switch.index_of(next);
+    let target = frame.at_switch.index_of(next, new_child);
     frame.at_switch.target = Some(target);
     let p = &state.at_switch.scores.p;
     let hit = (best(p) == Some(target), p[target]);
@@ -35,7 +35,7 @@ pub(super) fn settle_frame(
         frame.refined = None;
     }
     if let Some(refined) = &mut frame.refined {
-        let target = refined.index_of(next);
+        let target = refined.index_of(next, new_child);
         refined.target = Some(target);
         if learn {
             linear
@@ -58,9 +58,9 @@ pub(super) fn scored(
     state: &CpuState,
     refined: bool,
     ts_ns: u64,
-    next: Sym,
+    (next, new_child): (Sym, bool),
     living: usize,
-    names: &dyn Fn(Sym) -> TaskName,
+    names: &dyn Fn(Option<Sym>) -> TaskName,
 ) -> Scored {
     let pending: &Pending = if refined {
         &state.refined
@@ -78,10 +78,10 @@ pub(super) fn scored(
         &frame.at_switch
     };
     let p = &pending.scores.p;
-    let target = view.index_of(next);
-    let listed = view.candidates[target].sym.is_some();
+    let target = view.index_of(next, new_child);
+    let listed = view.candidates[target].names_one();
     let mut order: arrayvec::ArrayVec<usize, { model::MAX_CANDIDATES }> = (0..p.len())
-        .filter(|&i| view.candidates[i].sym.is_some())
+        .filter(|&i| view.candidates[i].names_one())
         .collect();
     order.sort_unstable_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
     let unlisted = living.saturating_sub(order.len()).max(1) as f32 + 1.0;
@@ -94,7 +94,7 @@ pub(super) fn scored(
         top: order
             .iter()
             .take(TOP)
-            .map(|&i| (names(view.candidates[i].sym.expect("listed")), p[i]))
+            .map(|&i| (names(view.candidates[i].sym), p[i]))
             .collect(),
         rank: listed.then(|| {
             order
@@ -113,10 +113,10 @@ pub(super) fn baselines(
     state: &CpuState,
     next: Sym,
     idle: Sym,
-    names: &dyn Fn(Sym) -> TaskName,
+    names: &dyn Fn(Option<Sym>) -> TaskName,
 ) -> [BaselineScored; 3] {
     let counted = |ranking: &Ranking| BaselineScored {
-        predicted: ranking.first().map(|sym| names(Sym::from_raw(sym))),
+        predicted: ranking.first().map(|sym| names(Some(Sym::from_raw(sym)))),
         rank: ranking
             .rank(next.raw())
             .filter(|rank| *rank as usize <= TOP),
@@ -129,10 +129,22 @@ pub(super) fn baselines(
             // With nothing to pick from, the idle task comes.
             let pick = state.picks.if_sleeps.unwrap_or(idle);
             BaselineScored {
-                predicted: Some(names(pick)),
+                predicted: Some(names(Some(pick))),
                 rank: (pick == next).then_some(1),
                 bits: None,
             }
         }
     })
+}
+
+pub(super) fn ppm8(
+    ppm: &Ppm,
+    next: Sym,
+    names: &dyn Fn(Option<Sym>) -> TaskName,
+) -> BaselineScored {
+    BaselineScored {
+        predicted: ppm.first().map(|sym| names(Some(Sym::from_raw(sym)))),
+        rank: ppm.rank(next.raw()).filter(|rank| *rank as usize <= TOP),
+        bits: Some(-ppm.p(next.raw()).max(1e-9).log2() as f32),
+    }
 }

@@ -1,5 +1,6 @@
 //! The loop from events to decisions, on traces made here.
 
+use super::outcome::BaselineScored;
 use super::*;
 use crate::trace::event::{Comm, Entity, Fair, Task, Wake, WakeKind};
 use rand::{Rng as _, SeedableRng as _};
@@ -30,7 +31,7 @@ fn config(learning: Learning) -> Config {
         seed: 1,
         learning,
         engine: Engine::Plain,
-        model: None,
+        model: StartFrom::Untrained,
         live: false,
     }
 }
@@ -212,6 +213,45 @@ fn learns_the_ring_and_beats_what_cannot_see_it() {
         "{hits} of {}",
         refined.len()
     );
+}
+
+/// What PPM foresees is what it was given: the sequence before, the tasks that live, and not the current one.
+#[test]
+fn ppm_is_scored_where_asked_for() {
+    let mut events = trace(6, 2_000);
+    let at = events.len() / 2;
+    let (ts_ns, seq) = (events[at].ts_ns, events[at].seq);
+    let gap = Body::Gap { lost: 3 };
+    events.insert(
+        at,
+        Event {
+            ts_ns,
+            seq,
+            cpu: 0,
+            body: gap,
+        },
+    );
+    let without = run(&mut oracle(Learning::Off), &events);
+    assert!(without.decisions.iter().all(|d| d.ppm8.is_none()));
+    let with = run(&mut oracle(Learning::Off).with_ppm8(), &events);
+    assert_eq!(with.decisions.len(), without.decisions.len());
+    for (a, b) in with.decisions.iter().zip(&without.decisions) {
+        assert_eq!(a.at_switch.top, b.at_switch.top, "it is only watched");
+    }
+    let ppm: Vec<_> = with.decisions.iter().filter_map(|d| d.ppm8).collect();
+    assert_eq!(ppm.len(), with.decisions.len());
+    for (d, ppm) in with.decisions.iter().zip(&ppm) {
+        assert_ne!(
+            ppm.predicted,
+            Some(d.ran),
+            "the task that runs cannot be next"
+        );
+        let hit = ppm.predicted == Some(d.actual);
+        assert_eq!(hit, ppm.rank == Some(1), "at {}", d.number);
+    }
+    let hits = |outcomes: &[BaselineScored]| outcomes.iter().filter(|o| o.rank == Some(1)).count();
+    let order1: Vec<_> = with.decisions.iter().map(|d| d.baselines[0]).collect();
+    assert!(hits(&ppm) > hits(&order1), "{} hits", hits(&ppm));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! `docs/log-fields.md`, from the structs that are written.
 
 use super::{
+    calibration::{CalibrationBin, CalibrationFigures},
     evaluation::{Evaluation, Load, MacroMean},
     fields::Object,
     lines::{
         Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction, Start, Summary,
         TraceLost,
     },
+    misses::MissCounts,
     prediction::{BaselineOutcome, Choice, Outcome, Record, RunTimeOutcome, TaskRef},
     run_time::RunTimeFigures,
     score::{InferenceFigures, LeadFigures, Scores, UnscoredCounts},
@@ -44,13 +46,16 @@ const TOP: [(&str, &Object); 6] = [
 ];
 
 /// Objects inside those.
-const PARTS: [&Object; 19] = [
+const PARTS: [&Object; 22] = [
     &Load::OBJECT,
     &MacroMean::OBJECT,
     &Scores::OBJECT,
     &UnscoredCounts::OBJECT,
     &Both::OBJECT,
     &Figures::OBJECT,
+    &MissCounts::OBJECT,
+    &CalibrationFigures::OBJECT,
+    &CalibrationBin::OBJECT,
     &RunTimeFigures::OBJECT,
     &LeadFigures::OBJECT,
     &InferenceFigures::OBJECT,

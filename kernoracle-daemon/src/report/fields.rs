@@ -73,7 +73,7 @@ fn json_type(rust_type: &str) -> String {
         "u64" | "u32" | "i64" => "integer".to_owned(),
         "f64" | "f32" => "number".to_owned(),
         "bool" => "true or false".to_owned(),
-        "String" => "string".to_owned(),
+        "String" | "Cause" => "string".to_owned(),
         object => format!("[{object}](#{})", object.to_lowercase()),
     }
 }

@@ -69,7 +69,8 @@ documented! {
         pub run_predicted_p10_us: Option<f64>,
         /// Predicted .9 quantile of that time, us.
         pub run_predicted_p90_us: Option<f64>,
-        /// First choice of the at-switch prediction; null if there was no candidate.
+        /// First choice of the at-switch prediction; 4294967295 is a task that the current one has yet to fork;
+        /// null if there was no candidate.
         pub predicted_pid: Option<u32>,
         /// Its name.
         pub predicted_comm: Option<String>,

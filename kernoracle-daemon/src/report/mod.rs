@@ -3,10 +3,12 @@
 //! The reader of events calls [`Reporter`], which counts and chooses; a thread of its own formats and
 //! writes. Between them is a bounded queue, so that a slow terminal or disk never holds up the reader.
 
+mod calibration;
 pub mod docs;
 pub mod evaluation;
 pub mod fields;
 pub mod lines;
+mod misses;
 mod outlet;
 pub mod prediction;
 mod reporter;
@@ -20,6 +22,8 @@ mod tasks;
 mod text;
 mod writer;
 
+pub use calibration::{CalibrationBin, CalibrationFigures};
+pub use misses::MissCounts;
 pub use outlet::{Shed, WhenFull};
 pub use reporter::{Ending, Reporter, Settings};
 pub use run_time::RunTimeFigures;

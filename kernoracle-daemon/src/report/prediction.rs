@@ -1,7 +1,7 @@
 //! The lines of `--predictions`: every prediction with its outcome, times in whole ns.
 
 use super::fields::documented;
-use crate::oracle::outcome::{BaselineScored, Decision, RunTime, Scored, TaskName};
+use crate::oracle::outcome::{BaselineScored, Cause, Decision, RunTime, Scored, TaskName};
 
 documented! {
     /// A task.
@@ -16,7 +16,7 @@ documented! {
 documented! {
     /// A candidate of a prediction.
     pub struct Choice {
-        /// The task's pid; 0 is idle.
+        /// The task's pid; 0 is idle, 4294967295 a task that the current one has yet to fork.
         pub pid: u32,
         /// Its name.
         pub comm: String,
@@ -88,6 +88,9 @@ documented! {
         pub at_switch: Outcome,
         /// The prediction made after the last wake-up before the switch; null if nothing woke.
         pub refined: Option<Outcome>,
+        /// Why the at-switch prediction missed: `arrival`, `woken_by_current`, `sleep_or_stay`, `order`, `state_unknown` or `model`;
+        /// null if it hit.
+        pub cause: Option<Cause>,
         /// Baseline: what most often followed the current task.
         pub order1: BaselineOutcome,
         /// Baseline: what most often followed the longest context seen, of up to eight tasks.
@@ -178,7 +181,10 @@ impl From<&Decision> for Record {
             actual,
             at_switch,
             refined,
+            cause,
             baselines,
+            // Made in eval only, which writes no predictions.
+            ppm8: _,
             run_time,
         } = decision;
         let [order1, backoff8, scheduler] = baselines;
@@ -190,6 +196,7 @@ impl From<&Decision> for Record {
             actual: (*actual).into(),
             at_switch: at_switch.into(),
             refined: refined.as_ref().map(Into::into),
+            cause: *cause,
             order1: order1.into(),
             backoff8: backoff8.into(),
             scheduler: scheduler.into(),

@@ -2,7 +2,9 @@
 //! counted here.
 
 use super::{
+    calibration::{Calibration, CalibrationFigures},
     fields::documented,
+    misses::MissCounts,
     run_time::{RunTimeFigures, RunTimeScore},
     spread::{SignedTimes, histogram, quantile},
     tally::{Both, BothTally, share},
@@ -94,6 +96,8 @@ documented! {
         pub gaps: u64,
         /// The model, from events up to and including the previous switch on that CPU. The headline.
         pub at_switch: Both,
+        /// Why those that are no hits missed.
+        pub misses: MissCounts,
         /// The model, after the last wake-up before the switch; where nothing woke, the at-switch
         /// prediction stands.
         pub refined: Both,
@@ -101,10 +105,16 @@ documented! {
         pub refined_made: u64,
         /// Baseline: what most often followed the current task.
         pub order1: Both,
-        /// Baseline: what most often followed the longest context seen, of up to eight tasks.
+        /// Baseline back-off: what most often followed the longest context seen, of up to eight tasks. Its
+        /// bits are those of PPM with escape method C over the four commonest successors of each context.
         pub backoff8: Both,
+        /// Baseline: PPM of order 8 with escape method C, exclusion and the counts of all successors. `eval`
+        /// only; empty in `run` and `replay`.
+        pub ppm8: Both,
         /// Baseline: earliest eligible deadline, or least vruntime.
         pub scheduler: Both,
+        /// Probability of the first choice against share of hits.
+        pub calibration: CalibrationFigures,
         /// Predicted against actual run time.
         pub run_time: RunTimeFigures,
         /// How far ahead the predictions were.
@@ -126,6 +136,7 @@ pub(super) struct Counts {
     pub refined_made: u64,
     /// In the order of [`crate::oracle::outcome::Baseline::ALL`].
     pub baselines: [BothTally; 3],
+    pub ppm8: BothTally,
     pub leads: u64,
     pub ahead: u64,
 }
@@ -151,6 +162,7 @@ impl Counts {
             refined,
             refined_made,
             baselines,
+            ppm8,
             leads,
             ahead,
         } = self;
@@ -168,6 +180,7 @@ impl Counts {
             refined: refined.since(&earlier.refined),
             refined_made: refined_made - earlier.refined_made,
             baselines: std::array::from_fn(|at| baselines[at].since(&earlier.baselines[at])),
+            ppm8: ppm8.since(&earlier.ppm8),
             leads: leads - earlier.leads,
             ahead: ahead - earlier.ahead,
         }
@@ -178,6 +191,9 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Score {
     pub(super) counts: Counts,
+    misses: MissCounts,
+    calibration: Calibration,
+    refined_calibration: Calibration,
     run_time: RunTimeScore,
     lead: SignedTimes,
     inference: Histogram<u64>,
@@ -190,6 +206,9 @@ impl Score {
     pub fn new(exact: bool) -> Self {
         Self {
             counts: Counts::default(),
+            misses: MissCounts::default(),
+            calibration: Calibration::default(),
+            refined_calibration: Calibration::default(),
             run_time: RunTimeScore::new(exact),
             lead: SignedTimes::new(),
             inference: histogram(),
@@ -207,6 +226,7 @@ impl Score {
             refined,
             refined_made,
             baselines: [order1, backoff8, scheduler],
+            ppm8,
             leads,
             ahead,
         } = self.counts;
@@ -218,11 +238,14 @@ impl Score {
             lost_events,
             gaps,
             at_switch: at_switch.figures(),
+            misses: self.misses,
             refined: refined.figures(),
             refined_made,
             order1: order1.figures(),
             backoff8: backoff8.figures(),
+            ppm8: ppm8.figures(),
             scheduler: scheduler.figures(),
+            calibration: self.calibration.figures(&self.refined_calibration),
             run_time: self.run_time.figures(),
             lead: LeadFigures {
                 decisions: leads,
@@ -261,12 +284,20 @@ impl Sink for Score {
         counts
             .at_switch
             .add(actual, at_switch.rank, Some(at_switch.bits));
+        if !at_switch.hit() {
+            self.misses.add(decision.cause);
+        }
         let stands = refined.unwrap_or(at_switch);
         counts.refined.add(actual, stands.rank, Some(stands.bits));
         counts.refined_made += u64::from(refined.is_some());
         for (tally, baseline) in counts.baselines.iter_mut().zip(&decision.baselines) {
             tally.add(actual, baseline.rank, baseline.bits);
         }
+        if let Some(ppm8) = &decision.ppm8 {
+            counts.ppm8.add(actual, ppm8.rank, ppm8.bits);
+        }
+        self.calibration.add(at_switch);
+        self.refined_calibration.add(stands);
         if let Some(lead_ns) = at_switch.lead_ns {
             counts.leads += 1;
             counts.ahead += u64::from(lead_ns > 0);

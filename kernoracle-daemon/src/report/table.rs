@@ -1,6 +1,7 @@
 //! Tables: the one at the end of a run, and the one of `eval`.
 
 use super::{
+    evaluation::MacroMean,
     lines::{Final, KernelFigures},
     run_time::RunTimeFigures,
     score::Scores,
@@ -25,7 +26,7 @@ pub fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }
 
-fn figures(figures: &Figures) -> [String; 3] {
+pub(super) fn figures(figures: &Figures) -> [String; 3] {
     [
         or_dash(figures.top1, percent),
         or_dash(figures.top5, percent),
@@ -33,22 +34,74 @@ fn figures(figures: &Figures) -> [String; 3] {
     ]
 }
 
-/// The predictors of a score, as tables name them.
-pub fn predictors(scores: &Scores) -> [(&'static str, &Both); 5] {
-    let Scores {
-        at_switch,
-        refined,
-        order1,
-        backoff8,
-        scheduler,
-        ..
-    } = scores;
+const PPM8: &str = "PPM-8, exact";
+
+/// A predictor, as tables name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub name: &'static str,
+    pub both: &'a Both,
+    /// Expected calibration error, of the model only.
+    pub ece: Option<f64>,
+}
+
+impl Scores {
+    pub(super) fn rows(&self) -> [Row<'_>; 6] {
+        let Self {
+            at_switch,
+            refined,
+            order1,
+            backoff8,
+            ppm8,
+            scheduler,
+            calibration,
+            ..
+        } = self;
+        let baselines = [order1, backoff8, ppm8, scheduler];
+        rows(
+            (at_switch, calibration.ece),
+            (refined, calibration.refined_ece),
+            baselines,
+        )
+    }
+}
+
+impl MacroMean {
+    pub(super) fn rows(&self) -> [Row<'_>; 6] {
+        let Self {
+            at_switch,
+            refined,
+            order1,
+            backoff8,
+            ppm8,
+            scheduler,
+            ece,
+            refined_ece,
+            ..
+        } = self;
+        let baselines = [order1, backoff8, ppm8, scheduler];
+        rows((at_switch, *ece), (refined, *refined_ece), baselines)
+    }
+}
+
+fn rows<'a>(
+    at_switch: (&'a Both, Option<f64>),
+    refined: (&'a Both, Option<f64>),
+    [order1, backoff8, ppm8, scheduler]: [&'a Both; 4],
+) -> [Row<'a>; 6] {
+    let baseline = |name, both| Row {
+        name,
+        both,
+        ece: None,
+    };
+    let model = |name, (both, ece)| Row { name, both, ece };
     [
-        ("model, at-switch", at_switch),
-        ("model, refined", refined),
-        ("order-1", order1),
-        ("back-off-8", backoff8),
-        ("scheduler", scheduler),
+        model("model, at-switch", at_switch),
+        model("model, refined", refined),
+        baseline("order-1", order1),
+        baseline("back-off-8", backoff8),
+        baseline(PPM8, ppm8),
+        baseline("scheduler", scheduler),
     ]
 }
 
@@ -76,28 +129,39 @@ pub fn scores(out: &mut String, scores: &Scores) {
         "top-1",
         "top-5",
         "bits/switch",
+        "ECE",
         "| without idle: top-1",
         "top-5",
         "bits/switch",
     ]);
-    for (name, both) in predictors(scores) {
-        let [top1, top5, bits] = figures(&both.all);
-        let [top1_busy, top5_busy, bits_busy] = figures(&both.without_idle);
-        table.add_row([
-            name.to_owned(),
-            top1,
-            top5,
-            bits,
-            top1_busy,
-            top5_busy,
-            bits_busy,
-        ]);
+    for Row { name, both, ece } in scores.rows() {
+        if name == PPM8 && both.all.decisions == 0 {
+            // Not asked for.
+            continue;
+        }
+        let mut cells = vec![name.to_owned()];
+        cells.extend(figures(&both.all));
+        cells.push(or_dash(ece, percent));
+        cells.extend(figures(&both.without_idle));
+        table.add_row(cells);
     }
     _ = writeln!(out, "\n{}", trimmed(&table));
     _ = writeln!(
         out,
         "\nrefined predictions made for {} switches; {} switches were not to idle",
         scores.refined_made, scores.at_switch.without_idle.decisions
+    );
+    let causes: Vec<_> = scores
+        .misses
+        .named()
+        .iter()
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    _ = writeln!(
+        out,
+        "misses by cause, at-switch: {} = {}",
+        scores.misses.total(),
+        causes.join(" + ")
     );
     run_time(out, &scores.run_time);
     let lead = &scores.lead;

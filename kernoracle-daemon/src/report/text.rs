@@ -1,6 +1,7 @@
 //! The lines of the log, as a person reads them.
 
 use super::lines::{GapLine, Prediction, Start, Summary};
+use crate::oracle::outcome::NEW_CHILD;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 
@@ -173,15 +174,19 @@ fn dash() -> String {
 pub(super) fn name(pid: Option<u32>, comm: Option<&str>) -> String {
     match (pid, comm) {
         (Some(0), _) => "idle".to_owned(),
+        // Whoever forks it gives it its name.
+        (Some(NEW_CHILD), Some(comm)) => format!("{}/new", printable(comm)),
         (Some(pid), Some(comm)) => {
-            let comm: String = comm
-                .chars()
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect();
-            format!("{comm}/{pid}")
+            format!("{}/{pid}", printable(comm))
         }
         _ => dash(),
     }
+}
+
+fn printable(comm: &str) -> String {
+    comm.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// A share as a percentage.

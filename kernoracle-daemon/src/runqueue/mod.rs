@@ -3,13 +3,17 @@
 //! Every task has a slot; a [`Sym`] names a slot together with its generation, so that a reused pid or
 //! slot is never taken for the task that had it before.
 
+mod delayed;
 mod history;
 mod pick;
 mod task;
+mod wakees;
 
+pub use delayed::{Delayed, Sleeper};
 pub use history::RunHistory;
 pub use pick::{Picker, Picks, Standing};
 pub use task::{CODE, Status, Sym, TaskInfo};
+pub use wakees::{Wakee, Wakees};
 
 use crate::trace::event::{Body, Comm, Entity, Event, Snapshot, Switch, Task, Wake, WakeKind};
 use foldhash::{HashMap, HashMapExt as _};
@@ -23,6 +27,8 @@ pub struct Cpu {
     pub current_since_ns: Option<u64>,
     /// Tasks that wait for this CPU, in no order, without `current`.
     pub runnable: Vec<Sym>,
+    /// Entities that sleep and are still queued, in the order in which they fell asleep.
+    pub delayed: Vec<Delayed>,
     /// Wake-ups onto this CPU since the last switch.
     pub wakes: u32,
     /// The last task woken onto this CPU since the last switch.
@@ -40,12 +46,19 @@ pub struct RunQueues {
     /// The entity that stands for a `cfs_rq` on the queue above it, by the `cfs_rq`'s id.
     groups: HashMap<u32, Entity>,
     live: usize,
+    salt: u64,
 }
 
 impl RunQueues {
     pub fn new() -> Self {
+        Self::salted(0)
+    }
+
+    /// Instances of tasks get other codes with another `salt`.
+    pub fn salted(salt: u64) -> Self {
         Self {
             by_pid: HashMap::new(),
+            salt,
             ..Self::default()
         }
     }
@@ -179,6 +192,18 @@ impl RunQueues {
                 let task = self.task_mut(prev);
                 task.left_ns = Some(ts_ns);
                 task.last_left_runnable = still_runnable;
+                // TASK_UNINTERRUPTIBLE (include/linux/sched.h).
+                task.deep_sleep = switch.prev_state & 2 != 0;
+                let woke = task.wakees.woken_now().next().is_some();
+                task.wakees.left();
+                let run_ns = since.map_or(0, |since| ts_ns.saturating_sub(since));
+                let run = u64::from(run_ns.max(1).ilog2().min(31)) << 3
+                    | u64::from(still_runnable) << 2
+                    | u64::from(task.deep_sleep) << 1
+                    | u64::from(woke);
+                task.ran = task.ran << 8 | run;
+                task.forks += (f32::from(task.forks_now) - task.forks) * 0.15;
+                task.forks_now = 0;
                 task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;
                 if let (true, Some(since)) = (known, since) {
                     task.runs
@@ -187,6 +212,7 @@ impl RunQueues {
                 if still_runnable {
                     self.enqueue(prev, cpu, ts_ns);
                 } else {
+                    self.delay(cpu, prev);
                     let task = self.task_mut(prev);
                     task.status = Status::Sleeping;
                     task.since_ns = ts_ns;
@@ -194,6 +220,9 @@ impl RunQueues {
             }
         }
 
+        let before = self.task_mut(prev);
+        before.followed = before.followed << 16 | next.short();
+        self.settle_delayed(cpu, next);
         self.dequeue(next);
         let task = self.task_mut(next);
         task.status = Status::Running;
@@ -225,11 +254,11 @@ impl RunQueues {
     fn allocate(&mut self, pid: u32) -> Sym {
         if let Some(slot) = self.free.pop() {
             let sym = self.tasks[slot as usize].sym.next_generation();
-            self.tasks[slot as usize] = TaskInfo::new(sym, pid);
+            self.tasks[slot as usize] = TaskInfo::new(sym, pid, self.salt);
             sym
         } else {
             let sym = Sym::first(self.tasks.len());
-            self.tasks.push(TaskInfo::new(sym, pid));
+            self.tasks.push(TaskInfo::new(sym, pid, self.salt));
             sym
         }
     }
@@ -294,6 +323,11 @@ impl RunQueues {
         }
         if wake.kind == WakeKind::Waking {
             self.task_mut(sym).waker = Some(waker);
+            if wake.waker_pid != 0 && waker != sym {
+                let waker = self.task_mut(waker);
+                waker.wakees.woke(sym);
+                waker.woke = waker.woke << 16 | sym.short();
+            }
             return None;
         }
         self.woken(ts_ns, sym, wake.target_cpu)
@@ -309,6 +343,9 @@ impl RunQueues {
         if task.status == Status::Sleeping {
             let slept = ts_ns.saturating_sub(task.since_ns);
             task.sleeps.push(slept);
+        }
+        if let Some(before) = task.woken_ns {
+            task.periods.push(ts_ns.saturating_sub(before));
         }
         task.woken_ns = Some(ts_ns);
         self.enqueue(sym, cpu, ts_ns);
@@ -337,8 +374,11 @@ impl RunQueues {
             self.forget(stale);
         }
         let parent = self.intern(cpu, parent);
+        let forks = &mut self.task_mut(parent).forks_now;
+        *forks = forks.saturating_add(1);
         let sym = self.intern(cpu, pid);
         let task = self.task_mut(sym);
+        task.born = Some((parent, ts_ns));
         task.tgid = tgid;
         task.name = comm;
         task.cpu = cpu;
@@ -405,6 +445,7 @@ impl RunQueues {
             task.queue_index = None;
         }
         let queue = &mut self.cpus[cpu as usize];
+        queue.delayed.clear();
         let current = queue.current.take();
         queue.current_since_ns = None;
         queue.wakes = 0;
@@ -417,6 +458,8 @@ impl RunQueues {
     fn enqueue(&mut self, sym: Sym, cpu: u32, ts_ns: u64) {
         self.dequeue(sym);
         self.ensure_cpu(cpu);
+        self.undelay(self.task(sym).cpu, sym);
+        self.undelay(cpu, sym);
         let index = self.cpus[cpu as usize].runnable.len();
         self.cpus[cpu as usize].runnable.push(sym);
         let task = self.task_mut(sym);
@@ -446,6 +489,7 @@ impl RunQueues {
         self.by_pid.remove(&pid);
         self.live -= 1;
         self.dequeue(sym);
+        self.undelay(self.task(sym).cpu, sym);
         for cpu in &mut self.cpus {
             if cpu.current == Some(sym) {
                 cpu.current = None;

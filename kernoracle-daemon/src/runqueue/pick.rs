@@ -27,8 +27,11 @@ pub struct Standing {
 /// What would be picked, in the two ways in which the current task can leave.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Picks {
-    /// If the current task goes to sleep now.
+    /// If the current task goes to sleep after its usual run time.
     pub if_sleeps: Option<Sym>,
+    /// If it goes to sleep early, or late, for a run of its kind.
+    pub if_sleeps_early: Option<Sym>,
+    pub if_sleeps_late: Option<Sym>,
     /// If the current task uses its slice up and stays runnable; may be the current task itself.
     pub if_stays: Option<Sym>,
 }
@@ -43,6 +46,8 @@ struct Queue {
     weighted: i128,
     least_vruntime: i64,
     earliest_deadline: i64,
+    /// Deadline of the choice on this queue, once there is one.
+    best_deadline: i64,
 }
 
 impl Queue {
@@ -54,6 +59,7 @@ impl Queue {
             weighted: 0,
             least_vruntime: i64::MAX,
             earliest_deadline: i64::MAX,
+            best_deadline: i64::MAX,
         }
     }
 
@@ -61,10 +67,16 @@ impl Queue {
         value.wrapping_sub(self.base) as i64
     }
 
+    /// Counts an entity in the mean, or with -1 takes it out.
+    fn weigh(&mut self, entity: &Entity, sign: i128) {
+        let weight = sign * i128::from(entity.weight);
+        self.weight += weight;
+        self.weighted += weight * i128::from(self.relative(entity.vruntime));
+    }
+
     fn add(&mut self, entity: &Entity) {
         let vruntime = self.relative(entity.vruntime);
-        self.weight += i128::from(entity.weight);
-        self.weighted += i128::from(entity.weight) * i128::from(vruntime);
+        self.weigh(entity, 1);
         self.least_vruntime = self.least_vruntime.min(vruntime);
         if let Some(deadline) = entity.deadline {
             self.earliest_deadline = self.earliest_deadline.min(self.relative(deadline));
@@ -100,25 +112,33 @@ pub struct Picker {
     groups: Vec<Group>,
     standings: Vec<Standing>,
     stepped: Vec<(u32, Entity)>,
+    delayed: Vec<Entity>,
 }
 
 impl Picker {
     /// Ranks what waits for `cpu`, and says what would be picked.
-    pub fn rank(&mut self, queues: &RunQueues, cpu: u32) -> (&[Standing], Picks) {
+    pub fn rank(&mut self, queues: &RunQueues, cpu: u32, now_ns: u64) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
+        let elapsed_ns = queues
+            .cpu_ref(cpu)
+            .current_since_ns
+            .map_or(0, |since| now_ns.saturating_sub(since));
         let if_stays = current.and_then(|current| {
-            let advanced = self.advance(queues, current, Until::SliceEnd)?;
-            self.levels(queues, cpu, Some((current, advanced)));
+            let advanced = self.advance(queues, current, Until::SliceEnd, elapsed_ns)?;
+            self.levels(queues, cpu, Some((current, advanced)), None);
             self.descend(queues, cpu, Some((current, advanced)))
         });
         // While it runs, the groups above it age, which counts when they are compared with others.
-        self.stepped.clear();
-        if let Some(current) = current {
-            self.advance(queues, current, Until::Median);
-        }
-        self.levels(queues, cpu, None);
-        let fair = self.descend(queues, cpu, None);
+        let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Early, elapsed_ns);
+        let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Late, elapsed_ns);
+        let fair = self.if_sleeps(queues, cpu, Until::Median, elapsed_ns);
         self.stand(queues, cpu, fair);
+        let real_time = self
+            .standings
+            .iter()
+            .filter(|standing| standing.real_time)
+            .min_by_key(|standing| standing.key)
+            .map(|standing| standing.sym);
         let first = self
             .standings
             .iter()
@@ -128,13 +148,75 @@ impl Picker {
             &self.standings,
             Picks {
                 if_sleeps: first,
+                if_sleeps_early: real_time.or(if_sleeps_early),
+                if_sleeps_late: real_time.or(if_sleeps_late),
                 if_stays,
             },
         )
     }
 
+    /// The fair class's choice if the current task sleeps when it has run `until` then.
+    fn if_sleeps(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        until: Until,
+        elapsed_ns: u64,
+    ) -> Option<Sym> {
+        self.stepped.clear();
+        let current = queues.cpu_ref(cpu).current;
+        let own = current.and_then(|current| self.advance(queues, current, until, elapsed_ns));
+        self.levels(queues, cpu, None, None);
+        if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
+            self.levels(queues, cpu, None, Some(leaving));
+        }
+        self.descend(queues, cpu, None)
+    }
+
+    /// A sleeper, were it woken after the last [`Self::rank`], would be the choice: `place_entity` puts it at the queue's mean less its lag.
+    pub fn would_win(&self, queues: &RunQueues, sleeper: Sym) -> bool {
+        let task = queues.task(sleeper);
+        if task.prio < 100 {
+            return true;
+        }
+        let Some(fair) = &task.fair else {
+            return false;
+        };
+        // Up to the first queue that holds something: there it, or its group, is compared.
+        let mut entity = fair.own;
+        let mut lag = fair.vlag.unwrap_or(0);
+        let queue = loop {
+            if let Some(queue) = self.find(entity.cfs_rq) {
+                break queue;
+            }
+            let Some(group) = queues.group(entity.cfs_rq) else {
+                return true;
+            };
+            entity = *group;
+            lag = 0;
+        };
+        if queue.weight <= 0 {
+            return true;
+        }
+        let Some(slice) = entity.slice else {
+            // CFS places it a little before the least vruntime.
+            return true;
+        };
+        let mean = (queue.weighted / queue.weight) as i64;
+        let vruntime = mean.saturating_sub(lag);
+        let deadline =
+            vruntime.saturating_add(virtual_time(u64::from(slice), entity.weight.max(2)) as i64);
+        lag >= 0 && deadline < queue.best_deadline
+    }
+
     /// The current task's entity when it has run `until` then, and with it the groups above it.
-    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
+    fn advance(
+        &mut self,
+        queues: &RunQueues,
+        current: Sym,
+        until: Until,
+        elapsed_ns: u64,
+    ) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
         let fair = task.fair.as_ref()?;
@@ -147,7 +229,16 @@ impl Picker {
         let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
         let delta = match until {
             Until::SliceEnd => left,
-            Until::Median => virtual_time(task.runs.median().unwrap_or(0), weight).min(left),
+            // What the task has run already is past doubt.
+            Until::Early | Until::Median | Until::Late => {
+                let part = match until {
+                    Until::Early => 1,
+                    Until::Median => 2,
+                    _ => 3,
+                };
+                let run = task.runs.quarter(part, elapsed_ns);
+                virtual_time(run, weight).min(left.max(virtual_time(elapsed_ns, weight)))
+            }
         };
         own.vruntime = own.vruntime.wrapping_add(delta);
         let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
@@ -165,6 +256,35 @@ impl Picker {
             queue = group.cfs_rq;
         }
         Some(own)
+    }
+
+    /// Of the current task and the groups above it, the entity that will stay queued though it sleeps, if one will: the first, upwards,
+    /// that is not eligible when it leaves.
+    fn leaving(&self, queues: &RunQueues, current: Option<Sym>, own: Entity) -> Option<Entity> {
+        let fair = queues.task(current?).fair.as_ref()?;
+        fair.delayed?;
+        let ineligible = |entity: &Entity| {
+            self.find(entity.cfs_rq).is_some_and(|queue| {
+                let mut queue = *queue;
+                queue.weigh(entity, 1);
+                !queue.eligible(entity)
+            })
+        };
+        if ineligible(&own) {
+            return Some(own);
+        }
+        let mut below = own.cfs_rq;
+        for (queue, group) in &self.stepped {
+            // A queue on which something waits keeps its place whoever sleeps.
+            if *queue != below || self.find(below).is_some() {
+                return None;
+            }
+            if ineligible(group) {
+                return Some(*group);
+            }
+            below = group.cfs_rq;
+        }
+        None
     }
 
     fn group_entity(&self, queues: &RunQueues, queue: u32) -> Option<Entity> {
@@ -187,7 +307,13 @@ impl Picker {
     }
 
     /// Gathers each level's sums over all that wait (and the current task, if it stays).
-    fn levels(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) {
+    fn levels(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+        leaving: Option<Entity>,
+    ) {
         self.queues.clear();
         self.groups.clear();
         for (_, own) in waiting(queues, cpu, staying) {
@@ -207,6 +333,26 @@ impl Picker {
                 level += 1;
             }
         }
+        // What sleeps on a queue that holds nothing else is dequeued before anything is picked there.
+        self.delayed.clear();
+        self.delayed.extend(
+            queues
+                .cpu_ref(cpu)
+                .delayed
+                .iter()
+                .map(|delayed| delayed.entity),
+        );
+        self.delayed.extend(leaving);
+        for i in 0..self.delayed.len() {
+            let entity = self.delayed[i];
+            if let Some(queue) = self
+                .queues
+                .iter_mut()
+                .find(|queue| queue.id == entity.cfs_rq)
+            {
+                queue.weigh(&entity, 1);
+            }
+        }
     }
 
     fn find(&self, id: u32) -> Option<&Queue> {
@@ -218,29 +364,80 @@ impl Picker {
     }
 
     /// Walks down from the root queue, as `pick_next_task_fair` does.
-    fn descend(&self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) -> Option<Sym> {
-        let mut level = self.queues.iter().find(|queue| self.is_root(queue.id))?;
+    fn descend(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+    ) -> Option<Sym> {
+        let mut level = self
+            .queues
+            .iter()
+            .position(|queue| self.is_root(queue.id))?;
         for _ in 0..=MAX_LEVELS {
+            self.drop_delayed(queues, cpu, staying, level);
+            let id = self.queues[level].id;
             let task = waiting(queues, cpu, staying)
-                .filter(|(_, entity)| entity.cfs_rq == level.id)
-                .map(|(sym, entity)| (level.preference(&entity), sym))
-                .min_by_key(|(preference, _)| *preference);
+                .filter(|(_, entity)| entity.cfs_rq == id)
+                .map(|(sym, entity)| (self.queues[level].preference(&entity), sym))
+                // Of equals, the one queued first is leftmost in the kernel's tree.
+                .min_by_key(|(preference, sym)| (*preference, queues.task(*sym).since_ns));
             let group = self
                 .groups
                 .iter()
-                .filter(|group| group.entity.cfs_rq == level.id)
-                .map(|group| (level.preference(&group.entity), group.queue))
+                .filter(|group| group.entity.cfs_rq == id)
+                .map(|group| (self.queues[level].preference(&group.entity), group.queue))
                 .min_by_key(|(preference, _)| *preference);
+            let best = [task.map(|(best, _)| best), group.map(|(best, _)| best)];
+            if let Some((false, deadline)) = best.into_iter().flatten().min() {
+                self.queues[level].best_deadline = deadline;
+            }
             match (task, group) {
                 (Some((own, _)), Some((other, queue))) if other < own => {
-                    level = self.find(queue)?;
+                    level = self.place(queue)?;
                 }
-                (None, Some((_, queue))) => level = self.find(queue)?,
+                (None, Some((_, queue))) => level = self.place(queue)?,
                 (Some((_, sym)), _) => return Some(sym),
                 (None, None) => return None,
             }
         }
         None
+    }
+
+    fn place(&self, id: u32) -> Option<usize> {
+        self.queues.iter().position(|queue| queue.id == id)
+    }
+
+    /// `pick_next_entity`: a delayed entity that is the choice leaves the queue, and the choice is made again.
+    fn drop_delayed(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+        level: usize,
+    ) {
+        let id = self.queues[level].id;
+        loop {
+            let queue = &self.queues[level];
+            let first = self
+                .delayed
+                .iter()
+                .enumerate()
+                .filter(|(_, entity)| entity.cfs_rq == id && queue.eligible(entity))
+                .map(|(i, entity)| (queue.preference(entity), i))
+                .min();
+            let Some((preference, i)) = first else { return };
+            let tasks = waiting(queues, cpu, staying).map(|(_, entity)| entity);
+            let groups = self.groups.iter().map(|group| group.entity);
+            let sooner = tasks
+                .chain(groups)
+                .any(|entity| entity.cfs_rq == id && queue.preference(&entity) < preference);
+            if sooner {
+                return;
+            }
+            let gone = self.delayed.swap_remove(i);
+            self.queues[level].weigh(&gone, -1);
+        }
     }
 
     fn stand(&mut self, queues: &RunQueues, cpu: u32, picked: Option<Sym>) {
@@ -309,8 +506,10 @@ const MAX_LEVELS: usize = 8;
 enum Until {
     /// Its slice is used up.
     SliceEnd,
-    /// Its median run time is over, or its slice.
+    /// The first quartile, the median, the third quartile of its run times is over, or its slice.
+    Early,
     Median,
+    Late,
 }
 
 /// `calc_delta_fair`: run time in ns as an entity of this weight counts it.

@@ -1,6 +1,6 @@
 //! What is remembered of one task.
 
-use super::RunHistory;
+use super::{RunHistory, Wakees};
 use crate::trace::event::{Comm, Fair};
 
 /// Names a task for as long as it lives: slot and generation.
@@ -33,6 +33,11 @@ impl Sym {
     /// From what [`Self::raw`] gave.
     pub fn from_raw(raw: u32) -> Self {
         Self(raw)
+    }
+
+    /// 16 bits that tell a few tasks apart.
+    pub(super) fn short(self) -> u64 {
+        mix(u64::from(self.0).wrapping_add(0x51ed_270b)) & 0xffff
     }
 
     /// As a number, unique while the task lives.
@@ -78,19 +83,41 @@ pub struct TaskInfo {
     pub left_ns: Option<u64>,
     pub last_left_runnable: bool,
     pub waker: Option<Sym>,
+    /// It sleeps uninterruptibly: a device or a lock will wake it, not a timer or a message.
+    pub deep_sleep: bool,
     pub runs: RunHistory,
     pub sleeps: RunHistory,
+    /// From one wake-up to the next.
+    pub periods: RunHistory,
+    /// Whom it wakes.
+    pub wakees: Wakees,
+    /// Who forked it, and when, ns.
+    pub born: Option<(Sym, u64)>,
+    /// Tasks that it forks in a run; a decaying mean.
+    pub forks: f32,
+    /// Who followed it in its last four runs, 16 bits each, the last one lowest.
+    pub followed: u64,
+    /// Whom it woke last, likewise.
+    pub woke: u64,
+    /// Its last eight runs, 8 bits each, the last one lowest: `log2` of the length in ns (5 bits), and whether it stayed runnable, slept
+    /// uninterruptibly, and woke somebody.
+    pub ran: u64,
+    /// A number for its normalised name, the same for all tasks of that role.
+    pub role: u32,
+    pub(super) forks_now: u8,
     /// Share of the last switch-outs at which it slept; a decaying mean.
     pub voluntary: f32,
     pub switches: u64,
     /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
     pub code: [f32; CODE],
+    /// Instances get other codes with another salt.
+    salt: u64,
     pub(super) exiting: bool,
     pub(super) queue_index: Option<u32>,
 }
 
 impl TaskInfo {
-    pub(super) fn new(sym: Sym, pid: u32) -> Self {
+    pub(super) fn new(sym: Sym, pid: u32, salt: u64) -> Self {
         Self {
             sym,
             pid,
@@ -109,11 +136,22 @@ impl TaskInfo {
             left_ns: None,
             last_left_runnable: false,
             waker: None,
+            deep_sleep: false,
             runs: RunHistory::default(),
             sleeps: RunHistory::default(),
+            periods: RunHistory::default(),
+            wakees: Wakees::default(),
+            born: None,
+            forks: 0.0,
+            followed: 0,
+            woke: 0,
+            ran: 0,
+            role: 0,
+            forks_now: 0,
             voluntary: 0.5,
             switches: 0,
             code: [0.0; CODE],
+            salt,
             exiting: false,
             queue_index: None,
         }
@@ -122,7 +160,10 @@ impl TaskInfo {
     /// Draws the code again: the name is new.
     pub(super) fn renamed(&mut self) {
         let role = mix(normalised_hash(self.name));
-        let instance = mix(u64::from(self.sym.raw()).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        self.role = (role >> 32) as u32;
+        let instance = mix(u64::from(self.sym.raw())
+            .wrapping_add(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(mix(self.salt)));
         for (bit, code) in self.code.iter_mut().enumerate() {
             let (word, bit) = if bit < CODE / 2 {
                 (role, bit)

@@ -1,0 +1,150 @@
+//! Counts of what followed what, in bounded memory.
+//!
+//! A row is found by the hash of its context and carries the last bits of that hash as a check. It keeps the four commonest
+//! successors; a fifth takes the place of the rarest (Metwally et al. 2005, "space-saving").
+
+/// Successors that a row keeps.
+pub const WIDTH: usize = 4;
+/// Rows that a hash may land in.
+const WAYS: usize = 4;
+
+/// Counts of one context.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Row {
+    check: u32,
+    /// Times that the context was seen, successors that lost their place included.
+    pub total: u16,
+    age: u16,
+    successors: [u32; WIDTH],
+    counts: [u16; WIDTH],
+}
+
+impl Row {
+    /// The successors kept, with their counts, in no order.
+    pub fn successors(&self) -> impl Iterator<Item = (u32, u16)> {
+        self.successors
+            .into_iter()
+            .zip(self.counts)
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// Share of the times that the context was seen in which `sym` followed.
+    pub fn p(&self, sym: u32) -> f32 {
+        self.successors()
+            .find(|(other, _)| *other == sym)
+            .map_or(0.0, |(_, count)| {
+                f32::from(count) / (f32::from(self.total) + 0.5)
+            })
+    }
+
+    /// `ln(p / (1 - p))` of a task that follows, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
+    pub fn stretched(&self, sym: u32) -> f32 {
+        let (mut own, mut kept) = (0, 0);
+        for (other, count) in self.successors() {
+            kept += count;
+            if other == sym {
+                own = count;
+            }
+        }
+        let total = f32::from(self.total.max(1));
+        let seen = if own > 0 {
+            f32::from(own)
+        } else {
+            // What lost its place is shared by those that have none.
+            0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
+        };
+        let p = (seen / (total + 0.5)).min(0.995);
+        let sure = total / (total + 1.5);
+        sure * ((p / (1.0 - p)).ln() / 5.0).clamp(-1.0, 1.0)
+    }
+
+    /// How many different successors are kept.
+    pub fn distinct(&self) -> u16 {
+        self.counts.iter().filter(|count| **count > 0).count() as u16
+    }
+
+    fn add(&mut self, sym: u32) {
+        self.total += 1;
+        if self.total == u16::MAX {
+            // Old habits weigh half: counts stay in range and drift is followed.
+            self.total /= 2;
+            for count in &mut self.counts {
+                *count /= 2;
+            }
+        }
+        let known = (0..WIDTH).find(|&i| self.counts[i] > 0 && self.successors[i] == sym);
+        if let Some(i) = known {
+            self.counts[i] += 1;
+            return;
+        }
+        let rarest = (0..WIDTH).min_by_key(|&i| self.counts[i]).unwrap_or(0);
+        self.successors[rarest] = sym;
+        self.counts[rarest] = 1;
+    }
+}
+
+/// Rows by hash.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+    clock: u16,
+}
+
+impl Table {
+    /// `1 << bits` rows of 32 bytes.
+    pub fn new(bits: u32) -> Self {
+        Self {
+            rows: vec![Row::default(); 1 << bits],
+            clock: 0,
+        }
+    }
+
+    /// Time goes on: rows that are not counted in from here on grow old.
+    pub fn tick(&mut self) {
+        self.clock = self.clock.wrapping_add(1);
+    }
+
+    /// What is known of a context.
+    pub fn get(&self, hash: u64) -> Option<&Row> {
+        self.find(hash).map(|place| &self.rows[place])
+    }
+
+    /// Counts `successor` once more under a context.
+    pub fn add(&mut self, hash: u64, successor: u32) {
+        let place = self.find(hash).unwrap_or_else(|| self.claim(hash));
+        let row = &mut self.rows[place];
+        row.age = self.clock;
+        row.add(successor);
+    }
+
+    fn bucket(&self, hash: u64) -> usize {
+        (hash as usize & (self.rows.len() - 1)) & !(WAYS - 1)
+    }
+
+    fn find(&self, hash: u64) -> Option<usize> {
+        let bucket = self.bucket(hash);
+        let check = (hash >> 32) as u32;
+        (bucket..bucket + WAYS).find(|&i| self.rows[i].total > 0 && self.rows[i].check == check)
+    }
+
+    /// Takes the place of the row that was not used for longest.
+    fn claim(&mut self, hash: u64) -> usize {
+        let bucket = self.bucket(hash);
+        let clock = self.clock;
+        let place = (bucket..bucket + WAYS)
+            .max_by_key(|&i| {
+                let row = &self.rows[i];
+                if row.total == 0 {
+                    u32::MAX
+                } else {
+                    u32::from(clock.wrapping_sub(row.age))
+                }
+            })
+            .unwrap_or(bucket);
+        self.rows[place] = Row {
+            check: (hash >> 32) as u32,
+            ..Row::default()
+        };
+        place
+    }
+}
