@@ -13,5 +13,9 @@ load() {
 		chmod a+rwx "$one" .
 		bash "$loads/run.sh" "$one" run "$PWD/$one" &
 	done
+	for one in $five; do
+		until [ -e "$one/ready" ]; do sleep 0.1; done
+	done
+	ready
 	wait
 }

@@ -8,6 +8,7 @@ versions() {
 }
 
 load() {
+	ready
 	while :; do
 		rm -rf compile
 		cargo build -q -j4 --offline --manifest-path "$manifest" -p xtask --target-dir "$PWD/compile" || sleep 1

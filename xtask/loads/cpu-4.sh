@@ -7,5 +7,6 @@ load() {
 	for _ in 1 2 3 4; do
 		bash -c 'while :; do :; done' &
 	done
+	ready
 	wait
 }

@@ -7,5 +7,6 @@ load() {
 	for _ in 1 2 3 4 5 6 7 8; do
 		bash -c 'while :; do :; done' &
 	done
+	ready
 	wait
 }

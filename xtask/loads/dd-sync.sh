@@ -8,5 +8,6 @@ load() {
 		(while :; do dd if=/dev/zero of="dd.$i" bs=4k count=20000 oflag=sync status=none; done) &
 	done
 	bash -c 'while :; do :; done' &
+	ready
 	wait
 }

@@ -23,5 +23,6 @@ load() {
 		sleep 5
 		find /usr/bin -type f | head -300 | xargs cat | gzip -1 | wc -c >/dev/null
 	done) &
+	ready
 	wait
 }

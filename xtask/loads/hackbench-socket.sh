@@ -4,6 +4,7 @@ packages="rt-tests"
 versions() { dpkg-query -W -f 'rt-tests ${Version}\n' rt-tests; }
 
 load() {
+	ready
 	while :; do
 		hackbench -g 8 -l 100000 >hackbench.log
 	done

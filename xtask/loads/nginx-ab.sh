@@ -28,6 +28,7 @@ load() {
 	chmod -R a+rwX .
 	setsid nginx -e "$PWD/nginx/error.log" -c "$PWD/nginx/nginx.conf" &
 	sleep 0.5
+	ready
 	while :; do
 		ab -q -n 1000000 -c 5 http://127.0.0.1:18080/ >nginx/ab.log 2>&1 || sleep 0.2
 		: >nginx/access.log

@@ -15,6 +15,7 @@ load() {
 	as setsid "$bin/postgres" -D "$PWD/pg/data" -p 18078 -k "$PWD/pg" -h '' >pg.log 2>&1 &
 	until as "$bin/pg_isready" -q -h "$PWD/pg" -p 18078; do sleep 0.2; done
 	as "$bin/pgbench" -h "$PWD/pg" -p 18078 -i -q -s 10 postgres >pg.load.log 2>&1
+	ready
 	while :; do
 		as "$bin/pgbench" -h "$PWD/pg" -p 18078 -c 8 -j 2 -T 3600 postgres >pgbench.log 2>&1 || sleep 0.5
 	done

@@ -3,4 +3,7 @@ packages="stress-ng"
 
 versions() { stress-ng --version; }
 
-load() { stress-ng --quiet --futex 4 --timer 2 --timer-freq 2000 --timerfd 2 --timerfd-freq 500 --temp-path "$PWD"; }
+load() {
+	ready
+	stress-ng --quiet --futex 4 --timer 2 --timer-freq 2000 --timerfd 2 --timerfd-freq 500 --temp-path "$PWD"
+}

@@ -3,4 +3,7 @@ packages="sysbench"
 
 versions() { sysbench --version; }
 
-load() { sysbench memory --threads=4 --time=0 --memory-total-size=0 run >sysbench.log; }
+load() {
+	ready
+	sysbench memory --threads=4 --time=0 --memory-total-size=0 run >sysbench.log
+}

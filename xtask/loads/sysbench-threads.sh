@@ -3,4 +3,7 @@ packages="sysbench"
 
 versions() { sysbench --version; }
 
-load() { sysbench threads --threads=8 --time=0 run >sysbench.log; }
+load() {
+	ready
+	sysbench threads --threads=8 --time=0 run >sysbench.log
+}

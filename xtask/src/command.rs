@@ -7,7 +7,7 @@ use std::{
     fmt::Write as _,
     io,
     os::unix::process::CommandExt as _,
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Output},
     thread,
     time::{Duration, Instant},
 };
@@ -53,6 +53,23 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
         }
         thread::sleep(POLL);
     }
+}
+
+/// Starts it; its standard streams are as the caller set them.
+pub fn spawn(command: &mut Command) -> Result<Child> {
+    announce(command);
+    command.spawn().with_context(|| name(command))
+}
+
+/// What it prints and how it ended.
+pub fn output(command: &mut Command) -> Result<Output> {
+    announce(command);
+    quiet_output(command)
+}
+
+/// What it prints and how it ended. Not announced: it asks, and changes nothing.
+pub fn quiet_output(command: &mut Command) -> Result<Output> {
+    command.output().with_context(|| name(command))
 }
 
 /// Becomes the command: signals, terminal and exit status are its own from here on.
@@ -134,7 +151,7 @@ fn line(command: &Command) -> String {
     line
 }
 
-fn quote(word: &OsStr) -> Cow<'_, str> {
+pub fn quote(word: &OsStr) -> Cow<'_, str> {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! Set-up, build, run and test: everything a person types.
+//! Set-up, build, run, test and bench: everything a person types.
 //!
 //! `cargo xtask <command>`. Every command is printed before it runs. Exit status: 0 done, 1 a test or a
 //! check failed, 2 it could not be carried out (one line says what is missing); `run` hands on the
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod check;
 mod command;
@@ -34,6 +35,8 @@ enum Task {
     Test(test::Args),
     Check(check::Args),
     Docs(docs::Args),
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::main(&args),
         Task::Check(args) => check::main(&args),
         Task::Docs(args) => docs::main(&args),
+        Task::Bench(bench) => bench::main(&bench),
     };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

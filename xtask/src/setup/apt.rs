@@ -27,8 +27,8 @@ pub struct Apt {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Services {
     None,
-    /// This systemd unit is neither started now nor at the next boot.
-    KeepStopped(&'static str),
+    /// These systemd units are neither started now nor at the next boot.
+    KeepStopped(&'static [&'static str]),
 }
 
 impl Apt {
@@ -118,10 +118,14 @@ fn install(packages: &[&str], services: Services) -> Result<()> {
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 fn keep_disabled(services: Services) -> Result<()> {
-    if let Services::KeepStopped(unit) = services
+    if let Services::KeepStopped(units) = services
         && Path::new("/run/systemd/system").exists()
     {
-        command::run(command::as_root("systemctl", &[])?.args(["disable", unit]))?;
+        command::run(
+            command::as_root("systemctl", &[])?
+                .arg("disable")
+                .args(units),
+        )?;
     }
     Ok(())
 }

@@ -88,6 +88,15 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
     Ok(toolchain)
 }
 
+/// Everything to build, and the packages of the bench's loads.
+pub fn ensure_bench(workspace: &Workspace, packages: &[String]) -> Result<()> {
+    ensure(workspace, Purpose::Build)?;
+    if packages.is_empty() {
+        return Ok(());
+    }
+    tools::ensure_packages(&mut apt::Apt::default(), packages)
+}
+
 /// One line about one piece.
 fn say(piece: &str, what: impl std::fmt::Display) {
     eprintln!("set-up: {piece:<12} {what}");

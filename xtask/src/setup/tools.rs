@@ -38,7 +38,7 @@ pub fn ensure_loads(apt: &mut Apt) -> Result<()> {
                 "test tools",
                 "nginx is not started as a service; the tests run their own",
             );
-            Services::KeepStopped("nginx")
+            Services::KeepStopped(&["nginx"])
         } else {
             Services::None
         };
@@ -47,6 +47,45 @@ pub fn ensure_loads(apt: &mut Apt) -> Result<()> {
     let names: Vec<&str> = LOADS.iter().map(|(program, _)| *program).collect();
     say("test tools", names.join(", "));
     Ok(())
+}
+
+/// Packages that start a service of their own once installed, and its unit. The bench runs its own.
+const SERVICES: [(&str, &[&str]); 3] = [
+    ("nginx-light", &["nginx"]),
+    ("redis-server", &["redis-server"]),
+    ("postgresql", &["postgresql"]),
+];
+
+/// Debian packages of the bench's loads, of which the loads' scripts keep the list. One installation each:
+/// what one of them starts is kept stopped.
+pub fn ensure_packages(apt: &mut Apt, packages: &[String]) -> Result<()> {
+    if which::which("dpkg-query").is_err() {
+        say(
+            "bench loads",
+            format_args!(
+                "no dpkg here, not looked for: what Debian calls {}",
+                packages.join(" ")
+            ),
+        );
+        return Ok(());
+    }
+    for package in packages.iter().map(String::as_str) {
+        if installed(package) {
+            continue;
+        }
+        let services = SERVICES
+            .iter()
+            .find(|(with_service, _)| *with_service == package)
+            .map_or(Services::None, |(_, units)| Services::KeepStopped(units));
+        apt.install(&[package], services, "bench loads")?;
+    }
+    say("bench loads", packages.join(", "));
+    Ok(())
+}
+
+fn installed(package: &str) -> bool {
+    let query = ["-W", "-f", "${db:Status-Status}", package];
+    command::ask("dpkg-query", &query).is_some_and(|status| status == "installed")
 }
 
 /// A person's PATH often leaves out where daemons are installed.

@@ -1,0 +1,176 @@
+//! The loads of the bench, and which of them the default model was trained on.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command;
+
+/// A load: the script `xtask/loads/NAME.sh`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Load {
+    pub name: &'static str,
+    /// It belongs to the training half. The others are what zero-shot is measured on.
+    pub trained: bool,
+}
+
+const fn trained(name: &'static str) -> Load {
+    Load {
+        name,
+        trained: true,
+    }
+}
+
+const fn left_out(name: &'static str) -> Load {
+    Load {
+        name,
+        trained: false,
+    }
+}
+
+/// In the order in which they are recorded and shown.
+pub const LOADS: [Load; 15] = [
+    trained("nginx-ab"),
+    trained("hackbench-pipe"),
+    left_out("hackbench-socket"),
+    trained("sysbench-cpu"),
+    left_out("sysbench-threads"),
+    trained("sysbench-memory"),
+    trained("cpu-4"),
+    left_out("cpu-8"),
+    trained("dd-sync"),
+    trained("compile"),
+    trained("redis"),
+    left_out("pgbench"),
+    left_out("stress-ng"),
+    left_out("desktop"),
+    left_out("all-mixed"),
+];
+
+impl Load {
+    pub fn find(name: &str) -> Result<&'static Self> {
+        LOADS
+            .iter()
+            .find(|load| load.name == name)
+            .with_context(|| {
+                let names = LOADS.map(|load| load.name).join(", ");
+                format!("--loads: there is no load {name}; there are {names}")
+            })
+    }
+}
+
+/// Those named, in the order of [`LOADS`]; all if none is named.
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Load>> {
+    for name in names {
+        Load::find(name)?;
+    }
+    Ok(LOADS
+        .iter()
+        .filter(|load| names.is_empty() || names.iter().any(|name| name == load.name))
+        .collect())
+}
+
+/// The script that runs them.
+pub fn script(root: &Path) -> PathBuf {
+    root.join("xtask/loads/run.sh")
+}
+
+/// Debian packages that the loads need, each once.
+pub fn packages(root: &Path, loads: &[&Load]) -> Result<Vec<String>> {
+    let mut packages: Vec<String> = Vec::new();
+    for load in loads {
+        packages.extend(
+            ask(root, load, "packages")?
+                .split_whitespace()
+                .map(str::to_owned),
+        );
+    }
+    packages.sort();
+    packages.dedup();
+    Ok(packages)
+}
+
+/// Versions of the programs that a load runs, one a line.
+pub fn versions(root: &Path, load: &Load) -> Result<Vec<String>> {
+    let lines: Vec<String> = ask(root, load, "versions")?
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if lines.is_empty() {
+        bail!(
+            "{}: no version of what it runs: is it installed?",
+            load.name
+        );
+    }
+    Ok(lines)
+}
+
+fn ask(root: &Path, load: &Load, what: &str) -> Result<String> {
+    let mut bash = Command::new("bash");
+    bash.arg(script(root)).args([load.name, what]);
+    let output = command::quiet_output(&mut bash)?;
+    ensure!(
+        output.status.success(),
+        "run.sh {} {what}: {}: {}",
+        load.name,
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    String::from_utf8(output.stdout).context("run.sh: its output is not UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_script_is_a_load_and_every_load_has_a_script() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("loads");
+        let mut scripts: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .filter(|name| name != "run")
+            .collect();
+        scripts.sort();
+        let mut loads = LOADS.map(|load| load.name.to_owned());
+        loads.sort();
+        assert_eq!(scripts, loads);
+    }
+
+    #[test]
+    fn every_load_names_its_packages_and_says_when_it_is_ready() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for load in &LOADS {
+            packages(root, &[load]).unwrap();
+            let path = root.join(format!("xtask/loads/{}.sh", load.name));
+            let text = fs::read_to_string(path).unwrap();
+            assert!(text.contains("\n\tready\n"), "{}", load.name);
+        }
+        let all: Vec<&Load> = LOADS.iter().collect();
+        let packages = packages(root, &all).unwrap();
+        assert!(packages.contains(&"redis-server".to_owned()));
+        assert!(packages.is_sorted());
+    }
+
+    #[test]
+    fn loads_are_chosen_by_name() {
+        let names = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        let some = chosen(&names(&["redis", "cpu-4", "redis"])).unwrap();
+        assert_eq!(
+            some.iter().map(|load| load.name).collect::<Vec<_>>(),
+            ["cpu-4", "redis"]
+        );
+        assert_eq!(chosen(&[]).unwrap().len(), LOADS.len());
+        let error = chosen(&names(&["reddis"])).unwrap_err().to_string();
+        assert!(error.starts_with("--loads: there is no load reddis; there are nginx-ab,"));
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask bench record-training`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+
+use super::{
+    loads::{self, LOADS, Load},
+    machine::Plan,
+    quiet::Noise,
+    series::Series,
+};
+use crate::workspace::Workspace;
+
+/// Record the loads that the default model is trained on
+///
+/// The same loads in the same way as `bench accuracy`, but longer, and other runs: a model is never
+/// evaluated on what it was trained on. Then: `kernoracle train DIR/*.kot -o model.safetensors`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Directory of the recordings, NAME.ROUND.kot; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// Record every load, not the training half alone
+    #[arg(long)]
+    all: bool,
+
+    /// Record these loads only
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        conflicts_with = "all"
+    )]
+    loads: Vec<String>,
+
+    /// Recordings of each load
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// CPU that the loads run on
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    cpu: usize,
+
+    /// Go on with recordings that were interrupted
+    #[arg(long)]
+    resume: bool,
+
+    /// Build kernoracle with the dev profile instead
+    #[arg(long)]
+    debug: bool,
+}
+
+pub fn main(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let loads: Vec<&'static Load> = if args.all || !args.loads.is_empty() {
+        loads::chosen(&args.loads)?
+    } else {
+        LOADS.iter().filter(|load| load.trained).collect()
+    };
+    let packages = loads::packages(&workspace.root, &loads)?;
+    let kernoracle = super::prepare(&workspace, &packages, args.debug)?;
+    let series = Series {
+        workspace: &workspace,
+        kernoracle: &kernoracle,
+        loads: &loads,
+        plan: Plan {
+            cpu: args.cpu,
+            switches: 150_000,
+            seconds: 90,
+            rounds: args.rounds,
+        },
+        directory: args.output.clone(),
+        logs: workspace.target.join("bench/training/logs"),
+        resume: args.resume,
+        noise: Noise::Refuse,
+    };
+    let (_, recordings) = series.record()?;
+    eprintln!(
+        "bench: {} recordings in {}",
+        recordings.len(),
+        args.output.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
