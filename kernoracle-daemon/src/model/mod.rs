@@ -15,6 +15,7 @@ mod mixer;
 mod net;
 mod numeric;
 mod run_mixer;
+mod run_time;
 mod weights;
 
 pub use background::Background;
@@ -28,6 +29,7 @@ pub use mixer::Mixer;
 pub use net::Reference;
 pub use numeric::{log_count, log_time};
 pub use run_mixer::RunMixer;
+pub use run_time::{Course, Forecast, RunTimes};
 pub use weights::{Weights, shape};
 
 #[cfg(test)]

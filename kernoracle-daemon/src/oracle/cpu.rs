@@ -2,7 +2,7 @@
 
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ranking};
-use crate::model::{Counted, Gatherer, Lstm, Scores, Window};
+use crate::model::{Counted, Course, Gatherer, Lstm, Scores, Window};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of context counts: 8 MiB a CPU that is in use.
@@ -21,6 +21,8 @@ pub(super) struct Pending {
 pub(super) struct CpuState {
     pub contexts: Contexts,
     pub gatherer: Gatherer,
+    /// What the run-time histories say of the current run.
+    pub course: Course,
     pub window: Window,
     pub lstm: Lstm,
     /// What the counts say after the current task.
@@ -49,6 +51,7 @@ impl CpuState {
         Self {
             contexts: Contexts::new(CONTEXT_BITS),
             gatherer: Gatherer::default(),
+            course: Course::default(),
             window: Window::new(window),
             lstm: Lstm::default(),
             counted: Counted::default(),
@@ -71,6 +74,7 @@ impl CpuState {
     pub(super) fn cut(&mut self, excuse: Unscored) {
         self.contexts.cut();
         self.gatherer.cut();
+        self.course.cut();
         self.forget_window();
         self.predicted = false;
         self.current = None;

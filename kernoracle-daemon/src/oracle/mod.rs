@@ -16,7 +16,7 @@ pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError};
 
 use crate::baseline::Backoff;
-use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, Weights};
+use crate::model::{self, Counted, Linear, Lstm, Mixer, Moment, Reference, RunTimes, Weights};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -38,6 +38,7 @@ pub struct Oracle {
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
     linear: Linear,
+    run_times: RunTimes,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
@@ -64,6 +65,7 @@ impl Oracle {
             cpus: Vec::new(),
             weights: Arc::new(weights),
             linear,
+            run_times: RunTimes::default(),
             reference,
             teacher,
             swaps: 0,
@@ -203,6 +205,13 @@ impl Oracle {
         self.teach(cpu);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
+        self.run_times.learn(&mut state.course, run.actual_ns);
+        self.run_times.enter(
+            &mut state.course,
+            (self.queues.task(prev), self.queues.task(next)),
+            ts_ns,
+            self.queues.cpu_ref(cpu).runnable.len(),
+        );
         state.contexts.push(next);
         state.gatherer.ran(next);
         state.last_ts_ns = ts_ns;
@@ -253,6 +262,15 @@ impl Oracle {
         let mut hit = (false, 0.0);
         if state.predicted {
             let learn = self.config.learning != Learning::Off;
+            if let (Some(frame), Some(actual_ns)) = (state.window.last(), run.actual_ns) {
+                let actual = (actual_ns.max(1) as f32).ln();
+                self.run_times.judge(
+                    &state.course,
+                    &frame.at_switch,
+                    &state.at_switch.scores,
+                    actual,
+                );
+            }
             hit = settle_frame(state, &mut self.linear, next, run.actual_ns, learn);
             let living = self.queues.live();
             let names = |sym: Sym| {
@@ -336,6 +354,7 @@ impl Oracle {
         }
         self.linear.candidates.score(refined, view);
         self.linear.run.shift(view);
+        state.course.forecast().lay(view);
         let pending = if refined {
             &mut state.refined
         } else {
@@ -348,6 +367,8 @@ impl Oracle {
         } else {
             model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
         }
+        self.run_times
+            .correct(&state.course, view, &mut pending.scores);
         pending.ready_ns = self.config.live.then(monotonic_ns);
         pending.inference_ns = pending
             .ready_ns
