@@ -455,7 +455,6 @@ impl Scene<'_> {
         out[s::ELAPSED] = log_time(self.now_ns.saturating_sub(entered));
         out[s::WAKES] = ln(1.0 + cpu.wakes as f32) / 4.0;
 
-        view.run_base = (median.unwrap_or(FIRST_RUN_NS).max(1) as f32).ln();
         let waiting = match self.waiting {
             0 => 0,
             1 => 1,
