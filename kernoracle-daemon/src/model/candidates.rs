@@ -7,7 +7,7 @@ use super::numeric::{ln, log_time};
 use super::wakes::Wakes;
 use super::without::Without;
 use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
-use crate::runqueue::{CODE, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::runqueue::{CODE, Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 
 /// Waiting tasks that are listed, the scheduler's first ones.
 const WAITING_LISTED: usize = 16;
@@ -56,6 +56,8 @@ pub struct Moment {
     pub now_ns: u64,
     /// After a wake-up, not right after the switch.
     pub refined: bool,
+    /// How long the current task should run.
+    pub run: Expected,
 }
 
 /// Gathers the candidates of a prediction. Keeps its scratch space.
@@ -147,15 +149,17 @@ impl Gatherer {
             current,
             now_ns,
             refined,
+            run,
         } = moment;
         view.clear();
-        let (standings, picks) = self.picker.rank(queues, cpu, now_ns);
+        let (standings, picks) = self.picker.rank(queues, cpu, &run);
         let scene = Scene {
             queues,
             counted,
             cpu,
             current: queues.task(current),
             now_ns,
+            run,
             picks,
             waiting: standings.len(),
         };
@@ -393,6 +397,7 @@ struct Scene<'a> {
     cpu: u32,
     current: &'a TaskInfo,
     now_ns: u64,
+    run: Expected,
     picks: Picks,
     waiting: usize,
 }
@@ -413,9 +418,7 @@ impl Scene<'_> {
             .cpu_ref(self.cpu)
             .current_since_ns
             .unwrap_or(self.now_ns);
-        let elapsed = self.now_ns.saturating_sub(entered);
-        let run = self.current.runs.quarter(2, elapsed);
-        entered.saturating_add(run.max(1))
+        entered.saturating_add(self.run.middle().max(1))
     }
 
     fn situation(&self, refined: bool, view: &mut View) {
@@ -441,13 +444,16 @@ impl Scene<'_> {
             .unwrap_or((FIRST_RUN_NS, FIRST_RUN_NS));
         out[s::QUARTILE1_RUN] = log_time(quartile1);
         out[s::QUARTILE3_RUN] = log_time(quartile3);
+        let expected = log_time(self.run.middle());
+        out[s::EXPECTED_RUN] = expected;
+        out[s::EXPECTED_SPREAD] = log_time(self.run.run_ns[2]) - log_time(self.run.run_ns[0]);
         let slice_left = current.fair.as_ref().and_then(|fair| {
             let deadline = fair.own.deadline?;
             Some((deadline.wrapping_sub(fair.own.vruntime) as i64).max(0) as u64)
         });
         if let Some(left) = slice_left {
             out[s::SLICE_LEFT] = log_time(left);
-            out[s::RUN_AGAINST_SLICE] = (out[s::MEDIAN_RUN] - out[s::SLICE_LEFT]).clamp(-1.0, 1.0);
+            out[s::RUN_AGAINST_SLICE] = (expected - out[s::SLICE_LEFT]).clamp(-1.0, 1.0);
         }
         out[s::MATCH] = self.counted.longest() as f32 / 12.0;
         out[s::TOP_P] = self.counted.ranking.ranked.first().map_or(0.0, |(_, p)| *p);

@@ -224,9 +224,13 @@ features! {
     LAST_RUN false 0.0;
     QUARTILE1_RUN false 0.0;
     QUARTILE3_RUN false 0.0;
+    /// How long the current task should run, by the history that has foretold best.
+    EXPECTED_RUN false 0.0;
+    /// From the .1 to the .9 quantile of that.
+    EXPECTED_SPREAD false 0.0;
     /// What is left of the current task's slice.
     SLICE_LEFT true 0.0 Scheduler;
-    /// Median run time against what is left of the slice: -1 far below, 1 far above.
+    /// Expected run time against what is left of the slice: -1 far below, 1 far above.
     RUN_AGAINST_SLICE false 0.0 Scheduler;
     /// Longest context known, over 12.
     MATCH false 0.0 Counts;

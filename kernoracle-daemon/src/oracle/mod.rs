@@ -19,7 +19,7 @@ use crate::baseline::Backoff;
 use crate::model::{
     self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, RunTimes, Training, Weights,
 };
-use crate::runqueue::{RunQueues, Sym};
+use crate::runqueue::{Expected, RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
 use cause::{Turn, cause};
@@ -418,6 +418,11 @@ impl Oracle {
             current,
             now_ns: state.last_ts_ns,
             refined,
+            run: Expected {
+                run_ns: state.course.forecast().quantiles_ns(),
+                elapsed_ns: (self.queues.cpu_ref(cpu).current_since_ns)
+                    .map_or(0, |since| state.last_ts_ns.saturating_sub(since)),
+            },
         };
         let picks = state
             .gatherer

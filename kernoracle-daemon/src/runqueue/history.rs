@@ -34,17 +34,6 @@ impl RunHistory {
         (self.len > 0).then(|| self.sorted[usize::from(self.len) / 2])
     }
 
-    /// Quartile 1, 2 or 3 of the durations in the window that are longer than `beyond_ns`; a little more than `beyond_ns` where none is. 0 before
-    /// the first duration.
-    pub fn quarter(&self, part: usize, beyond_ns: u64) -> u64 {
-        let longer = &self.sorted[..usize::from(self.len)];
-        let longer = &longer[longer.partition_point(|&ns| ns <= beyond_ns)..];
-        match longer {
-            [] => beyond_ns + beyond_ns / 4,
-            _ => longer[(longer.len() * part / 4).min(longer.len() - 1)],
-        }
-    }
-
     /// The last duration, ns.
     pub fn last(&self) -> Option<u64> {
         (self.len > 0).then(|| self.recent[(usize::from(self.at) + LEN - 1) % LEN])

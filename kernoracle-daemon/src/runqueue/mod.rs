@@ -11,7 +11,7 @@ mod wakees;
 
 pub use delayed::{Delayed, Sleeper};
 pub use history::RunHistory;
-pub use pick::{Picker, Picks, Standing};
+pub use pick::{Expected, Picker, Picks, Standing};
 pub use task::{CODE, Status, Sym, TaskInfo};
 pub use wakees::{Wakee, Wakees};
 

@@ -36,6 +36,38 @@ pub struct Picks {
     pub if_stays: Option<Sym>,
 }
 
+/// How long the current task is expected to run, from its switch-in on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// Quantiles .1, .5 and .9, ns.
+    pub run_ns: [u64; 3],
+    /// What it has run already, which is past doubt, ns.
+    pub elapsed_ns: u64,
+}
+
+impl Expected {
+    fn at_least(&self, ns: u64) -> u64 {
+        if ns > self.elapsed_ns {
+            ns
+        } else {
+            self.elapsed_ns + self.elapsed_ns / 8
+        }
+    }
+
+    fn early(&self) -> u64 {
+        self.at_least(self.run_ns[0])
+    }
+
+    /// The middle of what is left of the expectation.
+    pub fn middle(&self) -> u64 {
+        self.at_least(self.run_ns[1])
+    }
+
+    fn late(&self) -> u64 {
+        self.at_least(self.run_ns[2])
+    }
+}
+
 /// One level: what is queued on one `cfs_rq`.
 #[derive(Clone, Copy, Debug)]
 struct Queue {
@@ -120,21 +152,17 @@ pub struct Picker {
 
 impl Picker {
     /// Ranks what waits for `cpu`, and says what would be picked.
-    pub fn rank(&mut self, queues: &RunQueues, cpu: u32, now_ns: u64) -> (&[Standing], Picks) {
+    pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
-        let elapsed_ns = queues
-            .cpu_ref(cpu)
-            .current_since_ns
-            .map_or(0, |since| now_ns.saturating_sub(since));
         let if_stays = current.and_then(|current| {
-            let advanced = self.advance(queues, current, Until::SliceEnd, elapsed_ns)?;
+            let advanced = self.advance(queues, current, Until::SliceEnd)?;
             self.levels(queues, cpu, Some((current, advanced)), None);
             self.descend(queues, cpu, Some((current, advanced)))
         });
         // While it runs, the groups above it age, which counts when they are compared with others.
-        let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Early, elapsed_ns);
-        let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Late, elapsed_ns);
-        let fair = self.if_sleeps(queues, cpu, Until::Median, elapsed_ns);
+        let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Run(run.early()));
+        let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Run(run.late()));
+        let fair = self.if_sleeps(queues, cpu, Until::Run(run.middle()));
         self.stand(queues, cpu, fair);
         let real_time = self
             .standings
@@ -164,11 +192,10 @@ impl Picker {
         queues: &RunQueues,
         cpu: u32,
         until: Until,
-        elapsed_ns: u64,
     ) -> Option<Sym> {
         self.stepped.clear();
         let current = queues.cpu_ref(cpu).current;
-        let own = current.and_then(|current| self.advance(queues, current, until, elapsed_ns));
+        let own = current.and_then(|current| self.advance(queues, current, until));
         self.levels(queues, cpu, None, None);
         if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
             self.levels(queues, cpu, None, Some(leaving));
@@ -266,7 +293,6 @@ impl Picker {
         queues: &RunQueues,
         current: Sym,
         until: Until,
-        elapsed_ns: u64,
     ) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
@@ -280,16 +306,7 @@ impl Picker {
         let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
         let delta = match until {
             Until::SliceEnd => left,
-            // What the task has run already is past doubt.
-            Until::Early | Until::Median | Until::Late => {
-                let part = match until {
-                    Until::Early => 1,
-                    Until::Median => 2,
-                    _ => 3,
-                };
-                let run = task.runs.quarter(part, elapsed_ns);
-                virtual_time(run, weight).min(left.max(virtual_time(elapsed_ns, weight)))
-            }
+            Until::Run(ns) => virtual_time(ns, weight),
         };
         own.vruntime = own.vruntime.wrapping_add(delta);
         let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
@@ -557,10 +574,8 @@ const MAX_LEVELS: usize = 8;
 enum Until {
     /// Its slice is used up.
     SliceEnd,
-    /// The first quartile, the median, the third quartile of its run times is over, or its slice.
-    Early,
-    Median,
-    Late,
+    /// It has run for so many ns.
+    Run(u64),
 }
 
 /// `calc_delta_fair`: run time in ns as an entity of this weight counts it.

@@ -80,7 +80,7 @@ fn waiting_pids(queues: &RunQueues) -> Vec<u32> {
 
 fn picks(queues: &RunQueues) -> (Option<u32>, Option<u32>) {
     let mut picker = Picker::default();
-    let (_, picks) = picker.rank(queues, 0, 0);
+    let (_, picks) = picker.rank(queues, 0, &Expected::default());
     let pid = |sym: Option<Sym>| sym.map(|sym| queues.task(sym).pid);
     (pid(picks.if_sleeps), pid(picks.if_stays))
 }

@@ -117,6 +117,16 @@ impl Course {
 }
 
 impl Forecast {
+    /// Quantiles .1, .5 and .9, ns.
+    pub fn quantiles_ns(&self) -> [u64; 3] {
+        let Self {
+            middle,
+            below,
+            above,
+        } = self;
+        [middle - below, *middle, middle + above].map(|ln| ln.exp().min(1e15) as u64)
+    }
+
     /// Puts the forecast under what the run-time head adds; to be called after the linear part has.
     pub fn lay(&self, view: &mut View) {
         view.run_base = self.middle;
