@@ -2,6 +2,7 @@
 //!
 //! `features` turns state into numbers, `forward` turns numbers into scores with plain arrays, `net` is the same network in
 //! candle, for training and as the reference, `mixer` and `run_mixer` adapt the linear parts at every switch.
+//! `run_time` holds what run times have been, by context; the run-time head adds to it.
 
 mod background;
 mod candidates;

@@ -5,6 +5,8 @@ use crate::runqueue::TaskInfo;
 
 /// Contexts that are remembered, each with its own history.
 pub(super) const CONTEXTS: usize = 11;
+/// The one that all tasks share. Its record is that of other tasks, so it is asked only where no other context is known.
+pub(super) const LAST_RESORT: usize = CONTEXTS - 1;
 
 /// A time on a scale with two steps to the factor e; `UNKNOWN` where there is none.
 pub(super) type Step = i8;
@@ -101,6 +103,7 @@ impl Entry {
             // For tasks that have not run yet: others of their name.
             &[self.role],
             &[self.role, self.prev_role, waited],
+            // Anything.
             &[],
         ];
         let mut number = 0;

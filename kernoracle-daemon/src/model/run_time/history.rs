@@ -21,7 +21,7 @@ impl History {
     /// Adds a run; the oldest leaves once 16 are there.
     pub(super) fn push(&mut self, value: f32) {
         if let Some(median) = self.median() {
-            let error = relative_error(median, value);
+            let error = distance(median, value);
             self.tried = (self.tried + 1).min(MEMORY);
             self.error += (error - self.error) / f32::from(self.tried);
         }
@@ -70,11 +70,9 @@ impl History {
     }
 }
 
-/// `|predicted - actual| / actual` of two logarithms, at most 1: beyond that, wrong is wrong.
-pub(super) fn relative_error(predicted: f32, actual: f32) -> f32 {
-    (crate::model::numeric::exp(predicted - actual) - 1.0)
-        .abs()
-        .min(1.0)
+/// How far a prediction is off in the logarithm, at most 1: beyond that, wrong is wrong. For small errors it is the relative error.
+pub(super) fn distance(predicted: f32, actual: f32) -> f32 {
+    (predicted - actual).abs().min(1.0)
 }
 
 #[cfg(test)]
@@ -96,7 +94,7 @@ mod tests {
                 prop_assert_eq!(&history.sorted[..history.len()], &window[..]);
                 let value = f32::from(*value);
                 if let Some(median) = median {
-                    errors.push(f64::from(((median - value).exp() - 1.0).abs().min(1.0)));
+                    errors.push(f64::from((median - value).abs().min(1.0)));
                 }
                 history.push(value);
                 let (error, tried) = history.record();

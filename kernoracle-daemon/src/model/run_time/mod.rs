@@ -14,20 +14,20 @@ use super::forward::Scores;
 use super::frame::View;
 use super::numeric::ln;
 use crate::runqueue::TaskInfo;
-use context::{CONTEXTS, Entry, Step, UNKNOWN, hash, step};
-use history::{History, relative_error};
+use context::{CONTEXTS, Entry, LAST_RESORT, Step, UNKNOWN, hash, step};
+use history::{History, distance};
 use table::Table;
 
 /// Rows of histories: 6 MiB.
 const HISTORY_BITS: u32 = 16;
-/// Rows of tasks: 1 MiB.
+/// Rows of tasks: 544 KiB.
 const TASK_BITS: u32 = 13;
 /// How fast a task's record of each context follows.
 const RATE: f32 = 0.02;
 /// A context's record counts against that of its kind with the task as so many runs.
 const KIND_WEIGHT: f32 = 4.0;
 /// A history of `n` runs is believed less by `NEW / (1 + n)`.
-const NEW: f32 = 0.15;
+const NEW: f32 = 0.6;
 /// Expected error of what has not been tried.
 const UNTRIED: f32 = 0.3;
 /// Corrections: none, the linear part's, the network's and the linear part's.
@@ -177,7 +177,10 @@ impl RunTimes {
     fn forecast(&self, habits: &Habits, keys: &[u64; CONTEXTS]) -> Forecast {
         let mut best: Option<(f32, f32, &History)> = None;
         let mut widest: Option<&History> = None;
-        for (key, kind) in keys.iter().zip(&habits.contexts) {
+        for (i, (key, kind)) in keys.iter().zip(&habits.contexts).enumerate() {
+            if i == LAST_RESORT && best.is_some() {
+                break;
+            }
             let Some(history) = self.histories.get(*key) else {
                 continue;
             };
@@ -201,7 +204,7 @@ impl RunTimes {
             };
         };
         let known = (history.len() as f32 / SPREAD_KNOWN).min(1.0);
-        let distance = |level: f32, sign: f32| {
+        let spread = |level: f32, sign: f32| {
             let of = |history: &History, unknown: f32| {
                 let here = history
                     .quantile(level)
@@ -218,8 +221,8 @@ impl RunTimes {
         };
         Forecast {
             middle,
-            below: distance(0.1, -1.0),
-            above: distance(0.9, 1.0),
+            below: spread(0.1, -1.0),
+            above: spread(0.9, 1.0),
         }
     }
 
@@ -247,7 +250,7 @@ impl RunTimes {
         let own = &mut self.habits.entry(run.task, self.overall).corrections;
         let overall = &mut self.overall.corrections;
         for ((own, overall), offer) in own.iter_mut().zip(overall).zip(offers) {
-            let error = relative_error(offer, actual);
+            let error = distance(offer, actual);
             *own += (error - *own) * RATE;
             *overall += (error - *overall) * RATE;
         }
@@ -265,7 +268,7 @@ impl RunTimes {
         for (i, key) in run.keys.into_iter().enumerate() {
             let history = self.histories.entry(key, History::default());
             if let Some(median) = history.median() {
-                let error = relative_error(median, actual);
+                let error = distance(median, actual);
                 habits.contexts[i] += (error - habits.contexts[i]) * RATE;
                 self.overall.contexts[i] += (error - self.overall.contexts[i]) * RATE;
             }
@@ -282,3 +285,6 @@ fn offers(view: &View, scores: &Scores) -> [f32; CORRECTIONS] {
         view.run_base + scores.run_raw[1],
     ]
 }
+
+#[cfg(test)]
+mod tests;
