@@ -20,7 +20,7 @@ use table::Table;
 
 /// Rows of histories: 6 MiB.
 const HISTORY_BITS: u32 = 16;
-/// Rows of tasks: 1 MiB.
+/// Rows of tasks: 544 KiB.
 const TASK_BITS: u32 = 13;
 /// How fast a task's record of each context follows.
 const RATE: f32 = 0.02;
