@@ -241,6 +241,7 @@ impl Gatherer {
             }
         }
         self.relate(&scene, view);
+        self.expect_wakes(&scene, view);
         let mut child = Candidate::other();
         child.features[c::OTHER] = 0.0;
         child.features[c::CHILD] = 1.0;
@@ -252,6 +253,38 @@ impl Gatherer {
         other.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
         view.candidates.push(other);
         picks
+    }
+
+    /// Marks the scheduler's choice after the wake-ups that are to be expected of the current task.
+    fn expect_wakes(&mut self, scene: &Scene<'_>, view: &mut View) {
+        let mut expected: arrayvec::ArrayVec<(f32, Sym), MAX_CANDIDATES> =
+            arrayvec::ArrayVec::new();
+        for candidate in &view.candidates {
+            let Some(sym) = candidate.sym else { continue };
+            let x = &candidate.features;
+            let p = if scene.counted.wakes.own.is_some() {
+                x[c::P_WAKES]
+            } else {
+                x[c::WAKEE]
+            };
+            if p >= 0.5 {
+                expected.push((p, sym));
+            }
+        }
+        if expected.is_empty() {
+            return;
+        }
+        expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let sleepers: arrayvec::ArrayVec<Sym, MAX_CANDIDATES> =
+            expected.iter().map(|(_, sym)| *sym).collect();
+        let pick = self.picker.if_woken(scene.queues, scene.cpu, &sleepers);
+        if let Some(candidate) = view
+            .candidates
+            .iter_mut()
+            .find(|candidate| pick.is_some() && candidate.sym == pick)
+        {
+            candidate.features[c::PICK_IF_WAKES] = expected[0].0;
+        }
     }
 
     /// Fills in what a candidate is only in relation to the others.
@@ -271,7 +304,7 @@ impl Gatherer {
             if x[c::ASLEEP_ALONE] + x[c::ASLEEP_BUSY] == 0.0 {
                 continue;
             }
-            let wins = picker.would_win(queues, sym);
+            let wins = picker.would_win(queues, scene.cpu, sym);
             x[c::WOULD_WIN] = flag(wins);
             if let Some(wakee) = scene.current.wakees.get(sym) {
                 x[c::WAKEE] = wakee.share;
@@ -422,7 +455,6 @@ impl Scene<'_> {
         out[s::ELAPSED] = log_time(self.now_ns.saturating_sub(entered));
         out[s::WAKES] = ln(1.0 + cpu.wakes as f32) / 4.0;
 
-        view.run_base = (median.unwrap_or(FIRST_RUN_NS).max(1) as f32).ln();
         let waiting = match self.waiting {
             0 => 0,
             1 => 1,
@@ -436,6 +468,7 @@ impl Scene<'_> {
         };
         let known = usize::from(self.counted.longest() >= 4);
         view.selector = (waiting * LEAVERS + leaver) * KNOWN + known;
+        view.role = current.role;
         debug_assert!(view.selector < SELECTORS);
     }
 
@@ -509,6 +542,7 @@ impl Scene<'_> {
             sym: Some(sym),
             features: x,
             code: task.code,
+            role: task.role,
         });
     }
 

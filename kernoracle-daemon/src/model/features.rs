@@ -169,6 +169,8 @@ features! {
     /// Each times whether it would then be the scheduler's choice.
     P_WAKES_WINS false 0.5 StateCounts;
     P_WAKES_ROLE_WINS false 0.2 StateCounts;
+    /// The scheduler's choice if the current task wakes those that it should and then sleeps: how likely the likeliest of these wake-ups is.
+    PICK_IF_WAKES false 0.5 StateCounts;
     /// Asleep, and fell asleep after the current task had left: what it did may be for the current task to answer.
     SLEPT_SINCE true 0.0 Scheduler;
     /// `1 / (1 + place)` among those, by when they fell asleep.

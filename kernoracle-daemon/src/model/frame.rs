@@ -15,6 +15,8 @@ pub struct Candidate {
     pub sym: Option<Sym>,
     pub features: [f32; FEATURES],
     pub code: [f32; CODE],
+    /// Number of its role.
+    pub role: u32,
 }
 
 impl Candidate {
@@ -26,6 +28,7 @@ impl Candidate {
             sym: None,
             features,
             code: [0.0; CODE],
+            role: 0,
         }
     }
 
@@ -56,6 +59,8 @@ pub struct View {
     pub run_shift: [f32; QUANTILES],
     /// Choice of weights in the mixer.
     pub selector: usize,
+    /// The current task's role, for the same purpose.
+    pub role: u32,
 }
 
 impl View {

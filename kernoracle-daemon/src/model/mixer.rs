@@ -13,7 +13,10 @@ use super::weights::shape::FEATURES;
 pub const SELECTORS: usize = 24;
 /// At-switch and refined predictions have weights of their own.
 pub(super) const KINDS: usize = 2;
-const RATE: f32 = 0.06;
+const RATE: f32 = 0.03;
+const CANDIDATE_RATE: f32 = 0.05;
+/// Sets for the tasks' roles, which share one where their numbers fall together.
+const ROLES: usize = 64;
 
 /// One set of weights with its step sizes.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,10 @@ impl Set {
 pub struct Mixer {
     shared: Vec<Set>,
     selected: Vec<Set>,
+    /// Chosen by the role of the current task; these learn only online, and are not stored.
+    by_role: Vec<Set>,
+    /// Chosen by the role of each candidate.
+    by_candidate: Vec<Set>,
 }
 
 impl Default for Mixer {
@@ -44,6 +51,8 @@ impl Default for Mixer {
         Self {
             shared: vec![Set::new(prior); KINDS],
             selected: vec![Set::new([0.0; FEATURES]); KINDS * SELECTORS],
+            by_candidate: vec![Set::new([0.0; FEATURES]); KINDS * ROLES],
+            by_role: vec![Set::new([0.0; FEATURES]); KINDS * ROLES],
         }
     }
 }
@@ -51,17 +60,21 @@ impl Default for Mixer {
 impl Mixer {
     /// Fills in each candidate's linear score.
     pub fn score(&self, refined: bool, view: &mut View) {
-        let (shared, selected) = sets(refined, view.selector);
+        let (shared, selected, role) = sets(refined, view);
         let sum: [f32; FEATURES] = std::array::from_fn(|i| {
-            self.shared[shared].weights[i] + self.selected[selected].weights[i]
+            self.shared[shared].weights[i]
+                + self.selected[selected].weights[i]
+                + self.by_role[role].weights[i]
         });
         view.linear.clear();
         view.linear.extend(view.candidates.iter().map(|candidate| {
+            let own = &self.by_candidate[of_role(refined, candidate.role)];
             candidate
                 .features
                 .iter()
                 .zip(&sum)
-                .map(|(x, w)| x * w)
+                .zip(&own.weights)
+                .map(|((x, w), v)| x * (w + v))
                 .sum::<f32>()
         }));
     }
@@ -72,13 +85,28 @@ impl Mixer {
         for (i, (candidate, &p)) in view.candidates.iter().zip(p).enumerate() {
             let error = p - f32::from(u8::from(i == target));
             if error.abs() > 1e-5 {
+                let own = &mut self.by_candidate[of_role(refined, candidate.role)];
+                for ((w, square), x) in own
+                    .weights
+                    .iter_mut()
+                    .zip(&mut own.squares)
+                    .zip(&candidate.features)
+                {
+                    let g = error * x;
+                    *square += g * g;
+                    *w -= CANDIDATE_RATE * g / square.sqrt();
+                }
                 for (gradient, x) in gradient.iter_mut().zip(&candidate.features) {
                     *gradient += error * x;
                 }
             }
         }
-        let (shared, selected) = sets(refined, view.selector);
-        for set in [&mut self.shared[shared], &mut self.selected[selected]] {
+        let (shared, selected, role) = sets(refined, view);
+        for set in [
+            &mut self.shared[shared],
+            &mut self.selected[selected],
+            &mut self.by_role[role],
+        ] {
             for ((w, square), g) in set.weights.iter_mut().zip(&mut set.squares).zip(&gradient) {
                 *square += g * g;
                 *w -= RATE * g / square.sqrt();
@@ -109,8 +137,16 @@ impl Mixer {
     pub const ROWS: usize = KINDS * (1 + SELECTORS);
 }
 
-/// Index of the shared and of the selected set.
-fn sets(refined: bool, selector: usize) -> (usize, usize) {
+/// Index of the shared set, of the one selected by the situation, and of the role's.
+fn sets(refined: bool, view: &View) -> (usize, usize, usize) {
     let kind = usize::from(refined);
-    (kind, kind * SELECTORS + selector)
+    (
+        kind,
+        kind * SELECTORS + view.selector,
+        of_role(refined, view.role),
+    )
+}
+
+fn of_role(refined: bool, role: u32) -> usize {
+    usize::from(refined) * ROLES + role as usize % ROLES
 }

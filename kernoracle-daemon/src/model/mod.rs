@@ -2,6 +2,7 @@
 //!
 //! `features` turns state into numbers, `forward` turns numbers into scores with plain arrays, `net` is the same network in
 //! candle, for training and as the reference, `mixer` and `run_mixer` adapt the linear parts at every switch.
+//! `run_time` holds what run times have been, by context; the run-time head adds to it.
 
 mod adamw;
 mod background;
@@ -27,6 +28,7 @@ mod ragged;
 mod run_mixer;
 pub mod situations;
 mod wakes;
+mod run_time;
 mod weights;
 mod without;
 
@@ -45,6 +47,7 @@ pub use packed::{Packed, Sequence};
 pub use pretrain::{Moments, Pretrainer, Step, Tally, assess};
 pub use run_mixer::RunMixer;
 pub use wakes::{WakeCounts, Wakes};
+pub use run_time::{Course, Forecast, RunTimes};
 pub use weights::{Weights, shape};
 pub use without::Without;
 

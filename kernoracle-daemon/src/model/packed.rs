@@ -132,6 +132,8 @@ impl Packed {
                         sym: None,
                         features: [0.0; FEATURES],
                         code: self.palette[usize::from(*code)].map(f16::to_f32),
+                        // Only online learning asks for it.
+                        role: 0,
                     };
                     for (i, x) in features.by_ref().take(usize::from(*len)) {
                         candidate.features[usize::from(*i)] = x.to_f32();

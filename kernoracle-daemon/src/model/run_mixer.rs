@@ -40,7 +40,9 @@ impl RunMixer {
 
     /// Follows the gradient of the pinball loss of what was predicted towards `actual`, `ln` ns.
     pub fn learn(&mut self, view: &View, scores: &Scores, actual: f32) {
-        let (predicted, raw) = (&scores.run, &scores.run_raw);
+        let raw = &scores.run_raw;
+        // The middle one learns from what it offered, also where that was not taken.
+        let predicted = [scores.run[0], view.run_base + raw[1], scores.run[2]];
         // d loss / d prediction is 1 - q above the actual value, -q below it.
         let slope: [f32; QUANTILES] = std::array::from_fn(|i| {
             if actual < predicted[i] {

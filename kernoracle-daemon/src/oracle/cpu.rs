@@ -3,7 +3,7 @@
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ppm, Ranking};
 use crate::model::situations::Runs;
-use crate::model::{Counted, Gatherer, Lstm, Scores, WakeCounts, Window};
+use crate::model::{Counted, Course, Gatherer, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of context counts: 8 MiB a CPU that is in use.
@@ -24,6 +24,8 @@ pub(super) struct CpuState {
     pub gatherer: Gatherer,
     pub runs: Runs,
     pub wakes: WakeCounts,
+    /// What the run-time histories say of the current run.
+    pub course: Course,
     pub window: Window,
     pub lstm: Lstm,
     /// What the counts say after the current task.
@@ -58,6 +60,7 @@ impl CpuState {
             gatherer: Gatherer::default(),
             runs: Runs::default(),
             wakes: WakeCounts::default(),
+            course: Course::default(),
             window: Window::new(window),
             lstm: Lstm::default(),
             counted: Counted::default(),
@@ -87,6 +90,7 @@ impl CpuState {
         self.gatherer.cut();
         self.runs.cut();
         self.wakes.cut();
+        self.course.cut();
         self.forget_window();
         self.predicted = false;
         self.current = None;

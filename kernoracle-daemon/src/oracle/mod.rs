@@ -17,7 +17,7 @@ pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 
 use crate::baseline::Backoff;
 use crate::model::{
-    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, Training, Weights,
+    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, RunTimes, Training, Weights,
 };
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
@@ -43,6 +43,7 @@ pub struct Oracle {
     training: Option<Training>,
     /// Where the model comes from.
     name: String,
+    run_times: RunTimes,
     reference: Option<Reference>,
     teacher: Teacher,
     swaps: u64,
@@ -79,6 +80,7 @@ impl Oracle {
             linear,
             training,
             name,
+            run_times: RunTimes::default(),
             reference,
             teacher,
             swaps: 0,
@@ -235,6 +237,13 @@ impl Oracle {
         self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
+        self.run_times.learn(&mut state.course, run.actual_ns);
+        self.run_times.enter(
+            &mut state.course,
+            (self.queues.task(prev), self.queues.task(next)),
+            ts_ns,
+            self.queues.cpu_ref(cpu).runnable.len(),
+        );
         state.contexts.push(next);
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.push(next);
@@ -313,6 +322,15 @@ impl Oracle {
                     .is_some_and(|(parent, born)| parent == prev && born >= entered)
             });
             let answer = (next, new_child);
+            if let (Some(frame), Some(actual_ns)) = (state.window.last(), run.actual_ns) {
+                let actual = (actual_ns.max(1) as f32).ln();
+                self.run_times.judge(
+                    &state.course,
+                    &frame.at_switch,
+                    &state.at_switch.scores,
+                    actual,
+                );
+            }
             hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
             let living = self.queues.live();
             let names = |sym: Option<Sym>| {
@@ -410,6 +428,7 @@ impl Oracle {
         self.weights.without.mask_view(view);
         self.linear.candidates.score(refined, view);
         self.linear.run.shift(view);
+        state.course.forecast().lay(view);
         let pending = if refined {
             &mut state.refined
         } else {
@@ -422,6 +441,8 @@ impl Oracle {
         } else {
             model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
         }
+        self.run_times
+            .correct(&state.course, view, &mut pending.scores);
         pending.ready_ns = self.config.live.then(monotonic_ns);
         pending.inference_ns = pending
             .ready_ns

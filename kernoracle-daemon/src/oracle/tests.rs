@@ -284,6 +284,9 @@ fn nothing_is_known_before_it_happens() {
             .find(|other| other.number == standing.number);
         if let Some(same) = same {
             assert_eq!(standing.at_switch.top, same.at_switch.top);
+            if let (Some(standing), Some(same)) = (&standing.run_time, &same.run_time) {
+                assert_eq!(standing.predicted_ns, same.predicted_ns);
+            }
         }
     }
 }

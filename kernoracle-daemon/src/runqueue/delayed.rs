@@ -5,7 +5,7 @@
 //! decides which of the others are eligible. Of a task, the records tell; of a group it follows from the same rule.
 
 use super::{RunQueues, Sym};
-use crate::trace::event::Entity;
+use crate::trace::event::{Entity, MAX_PARENTS};
 
 /// More are not kept: they only shift a mean.
 const KEPT: usize = 64;
@@ -54,6 +54,14 @@ impl Sums {
         i128::from(entity.vruntime.wrapping_sub(self.base) as i64)
     }
 
+    /// What the entity is owed: the mean less its vruntime.
+    fn lag(&self, entity: &Entity) -> i64 {
+        if self.weight == 0 {
+            return 0;
+        }
+        (self.weighted / self.weight - self.relative(entity)) as i64
+    }
+
     /// `entity_eligible`
     fn eligible(&self, entity: &Entity) -> bool {
         self.relative(entity) * self.weight <= self.weighted
@@ -67,6 +75,7 @@ impl RunQueues {
         let Some(fair) = task.fair.as_ref().filter(|_| task.prio >= 100) else {
             return;
         };
+        let mut lags: arrayvec::ArrayVec<(u32, i64), MAX_PARENTS> = arrayvec::ArrayVec::new();
         let delayed = match fair.delayed {
             // A kernel without delayed dequeue.
             None => return,
@@ -81,7 +90,10 @@ impl RunQueues {
                     if self.holds_any(cpu, below) {
                         break;
                     }
-                    if !self.sums(cpu, parent).eligible(parent) {
+                    let sums = self.sums(cpu, parent);
+                    if sums.eligible(parent) {
+                        lags.push((below, sums.lag(parent)));
+                    } else {
                         found = Some(Delayed {
                             sleeper: Sleeper::Group(below),
                             entity: *parent,
@@ -93,6 +105,7 @@ impl RunQueues {
                 found
             }
         };
+        self.group_lags.extend(lags);
         if let Some(delayed) = delayed {
             let list = &mut self.cpus[cpu as usize].delayed;
             list.retain(|other| other.sleeper != delayed.sleeper);
@@ -151,6 +164,19 @@ impl RunQueues {
                 sums.add(&gone.entity, -1);
             }
         }
+    }
+
+    /// What a group was owed when it left its queue.
+    pub(super) fn group_lag(&self, queue: u32) -> i64 {
+        self.group_lags.get(&queue).copied().unwrap_or(0)
+    }
+
+    /// The entity of a sleeper that is still queued, its own or that of the group below which everything sleeps.
+    pub(super) fn delayed_entity(&self, cpu: u32, sleeper: Sleeper) -> Option<&Entity> {
+        let list = &self.cpus.get(cpu as usize)?.delayed;
+        list.iter()
+            .find(|delayed| delayed.sleeper == sleeper)
+            .map(|delayed| &delayed.entity)
     }
 
     /// Something that waits on `cpu` is queued on `queue` or below it, or is delayed there.

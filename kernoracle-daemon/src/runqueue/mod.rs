@@ -45,6 +45,8 @@ pub struct RunQueues {
     idle: Vec<Sym>,
     /// The entity that stands for a `cfs_rq` on the queue above it, by the `cfs_rq`'s id.
     groups: HashMap<u32, Entity>,
+    /// What each group was owed when it last left its queue, ns of vruntime.
+    group_lags: HashMap<u32, i64>,
     live: usize,
     salt: u64,
 }

@@ -5,7 +5,7 @@
 //! eligible ones, or before 6.6 the least vruntime, until the entity is a task. An entity is eligible if its
 //! vruntime does not exceed the queue's weighted mean (`avg_vruntime`). Real-time tasks come before all fair ones.
 
-use super::{RunQueues, Status, Sym};
+use super::{RunQueues, Sleeper, Status, Sym};
 use crate::trace::event::Entity;
 
 /// How a runnable task stands in its own queue.
@@ -46,8 +46,8 @@ struct Queue {
     weighted: i128,
     least_vruntime: i64,
     earliest_deadline: i64,
-    /// Deadline of the choice on this queue, once there is one.
-    best_deadline: i64,
+    /// Preference of the choice on this queue, once there is one.
+    best: Option<(bool, i64)>,
 }
 
 impl Queue {
@@ -59,7 +59,7 @@ impl Queue {
             weighted: 0,
             least_vruntime: i64::MAX,
             earliest_deadline: i64::MAX,
-            best_deadline: i64::MAX,
+            best: None,
         }
     }
 
@@ -113,6 +113,9 @@ pub struct Picker {
     standings: Vec<Standing>,
     stepped: Vec<(u32, Entity)>,
     delayed: Vec<Entity>,
+    /// Queues from the root to the choice, as the last descent went.
+    path: Vec<usize>,
+    woken: Vec<(Sym, usize, Entity)>,
 }
 
 impl Picker {
@@ -173,40 +176,88 @@ impl Picker {
         self.descend(queues, cpu, None)
     }
 
-    /// A sleeper, were it woken after the last [`Self::rank`], would be the choice: `place_entity` puts it at the queue's mean less its lag.
-    pub fn would_win(&self, queues: &RunQueues, sleeper: Sym) -> bool {
-        let task = queues.task(sleeper);
-        if task.prio < 100 {
+    /// A sleeper, were it woken after the last [`Self::rank`], would be the choice.
+    pub fn would_win(&self, queues: &RunQueues, cpu: u32, sleeper: Sym) -> bool {
+        if queues.task(sleeper).prio < 100 {
             return true;
         }
-        let Some(fair) = &task.fair else {
-            return false;
-        };
-        // Up to the first queue that holds something: there it, or its group, is compared.
+        match self.placed(queues, cpu, sleeper) {
+            Some((at, entity)) => {
+                let queue = &self.queues[at];
+                // On a queue whose group is not the choice it matters little who joins.
+                self.path.contains(&at)
+                    && (queue.best).is_none_or(|best| queue.preference(&entity) < best)
+            }
+            None => true,
+        }
+    }
+
+    /// The choice if all these sleepers are woken and the current task then sleeps. To be asked last: it changes what [`Self::rank`] has
+    /// gathered.
+    pub fn if_woken(&mut self, queues: &RunQueues, cpu: u32, sleepers: &[Sym]) -> Option<Sym> {
+        self.woken.clear();
+        for &sleeper in sleepers {
+            if let Some((at, entity)) = self.placed(queues, cpu, sleeper) {
+                self.woken.push((sleeper, at, entity));
+            }
+        }
+        for i in 0..self.woken.len() {
+            let (_, at, entity) = self.woken[i];
+            self.queues[at].weigh(&entity, 1);
+        }
+        let waiting = self.descend(queues, cpu, None);
+        for &level in &self.path {
+            let queue = &self.queues[level];
+            let first = self
+                .woken
+                .iter()
+                .filter(|(_, at, _)| *at == level)
+                .map(|(sym, _, entity)| (queue.preference(entity), *sym))
+                .min();
+            if let Some((preference, sym)) = first
+                && queue.best.is_none_or(|best| preference < best)
+            {
+                return Some(sym);
+            }
+        }
+        // With nothing that waits, the first one woken runs.
+        waiting.or(sleepers.first().copied())
+    }
+
+    /// Where a wake-up would put a sleeper, or the group that it is in: the index of the first queue upwards that holds something, and the
+    /// entity as it would stand there. `place_entity` puts it at the queue's mean less what it was owed when it left; what is delayed stays
+    /// where it is (`requeue_delayed_entity`). `None` where no queue above it holds anything.
+    fn placed(&self, queues: &RunQueues, cpu: u32, sleeper: Sym) -> Option<(usize, Entity)> {
+        let fair = queues.task(sleeper).fair.as_ref()?;
+        if let Some(entity) = queues.delayed_entity(cpu, Sleeper::Task(sleeper)) {
+            return Some((self.place(entity.cfs_rq)?, *entity));
+        }
         let mut entity = fair.own;
         let mut lag = fair.vlag.unwrap_or(0);
-        let queue = loop {
-            if let Some(queue) = self.find(entity.cfs_rq) {
-                break queue;
+        let at = loop {
+            if let Some(at) = self.place(entity.cfs_rq) {
+                break at;
             }
-            let Some(group) = queues.group(entity.cfs_rq) else {
-                return true;
-            };
-            entity = *group;
-            lag = 0;
+            let below = entity.cfs_rq;
+            if let Some(delayed) = queues.delayed_entity(cpu, Sleeper::Group(below)) {
+                return Some((self.place(delayed.cfs_rq)?, *delayed));
+            }
+            entity = *queues.group(below)?;
+            lag = queues.group_lag(below);
         };
-        if queue.weight <= 0 {
-            return true;
-        }
-        let Some(slice) = entity.slice else {
-            // CFS places it a little before the least vruntime.
-            return true;
+        let queue = &self.queues[at];
+        let mean = if queue.weight > 0 {
+            (queue.weighted / queue.weight) as i64
+        } else {
+            0
         };
-        let mean = (queue.weighted / queue.weight) as i64;
         let vruntime = mean.saturating_sub(lag);
-        let deadline =
-            vruntime.saturating_add(virtual_time(u64::from(slice), entity.weight.max(2)) as i64);
-        lag >= 0 && deadline < queue.best_deadline
+        entity.vruntime = queue.base.wrapping_add(vruntime as u64);
+        entity.deadline = entity.slice.map(|slice| {
+            let slice = virtual_time(u64::from(slice), entity.weight.max(2));
+            entity.vruntime.wrapping_add(slice)
+        });
+        Some((at, entity))
     }
 
     /// The current task's entity when it has run `until` then, and with it the groups above it.
@@ -370,6 +421,7 @@ impl Picker {
         cpu: u32,
         staying: Option<(Sym, Entity)>,
     ) -> Option<Sym> {
+        self.path.clear();
         let mut level = self
             .queues
             .iter()
@@ -389,9 +441,8 @@ impl Picker {
                 .map(|group| (self.queues[level].preference(&group.entity), group.queue))
                 .min_by_key(|(preference, _)| *preference);
             let best = [task.map(|(best, _)| best), group.map(|(best, _)| best)];
-            if let Some((false, deadline)) = best.into_iter().flatten().min() {
-                self.queues[level].best_deadline = deadline;
-            }
+            self.queues[level].best = best.into_iter().flatten().min();
+            self.path.push(level);
             match (task, group) {
                 (Some((own, _)), Some((other, queue))) if other < own => {
                     level = self.place(queue)?;

@@ -157,6 +157,11 @@ impl TaskInfo {
         }
     }
 
+    /// The name without its digits, as a number.
+    pub fn role(&self) -> u64 {
+        normalised_hash(self.name)
+    }
+
     /// Draws the code again: the name is new.
     pub(super) fn renamed(&mut self) {
         let role = mix(normalised_hash(self.name));
