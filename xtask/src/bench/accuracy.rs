@@ -12,6 +12,7 @@ use super::{
     evaluate::{Evaluator, Variant},
     figures::{Results, TOP1},
     goals::{Measured, goals},
+    keep_off::Programs,
     loads::{self, LOADS, Load},
     machine::{self, About, Plan},
     page::{Page, Source},
@@ -27,8 +28,9 @@ const ROUNDS: u32 = 3;
 
 /// Run every load, record it, and say how often the model and the baselines are right
 ///
-/// Each load runs on one CPU with all that it starts; the recorder is on another. Nothing else may run on
-/// that CPU: the bench waits for it, then fails (with --quick it tells). Each load is recorded anew each
+/// Each load runs on one CPU with all that it starts; the recorder is on another. Kernel threads are
+/// kept off that CPU while it records, programs with --move-off. If something else is busy there, the bench
+/// waits, then fails (with --quick it tells). Each load is recorded anew each
 /// time for 50,000 switches or 60 s, three times. Then `kernoracle eval` scores the recordings: from the
 /// default model with online learning, and with the weights kept as they are. The tables are printed, and
 /// docs/accuracy.md and docs/accuracy.svg written if every load has three recordings.
@@ -72,6 +74,9 @@ pub struct Args {
     /// Directory of accuracy.md and accuracy.svg
     #[arg(long, value_name = "DIR", default_value = "docs")]
     out: PathBuf,
+
+    #[command(flatten)]
+    programs: Programs,
 
     #[command(flatten)]
     common: Common,
@@ -183,6 +188,7 @@ fn recorded(
         } else {
             Noise::Refuse
         },
+        programs: &args.programs,
     };
     let (about, recordings) = series.record()?;
     Ok((kernoracle, Source::Recorded(about), recordings))

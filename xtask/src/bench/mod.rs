@@ -16,10 +16,12 @@ use crate::{build, setup, workspace::Workspace};
 mod ablate;
 mod ablation_page;
 mod accuracy;
+mod affinity;
 mod chart;
 mod evaluate;
 mod figures;
 mod goals;
+mod keep_off;
 mod loads;
 mod machine;
 mod page;
@@ -36,6 +38,8 @@ pub enum Bench {
     Accuracy(accuracy::Args),
     RecordTraining(training::Args),
     Ablate(ablate::Args),
+    #[command(hide = true)]
+    KeepOff(keep_off::Args),
 }
 
 pub fn main(bench: &Bench) -> Result<ExitCode> {
@@ -43,6 +47,7 @@ pub fn main(bench: &Bench) -> Result<ExitCode> {
         Bench::Accuracy(args) => accuracy::main(args),
         Bench::RecordTraining(args) => training::main(args),
         Bench::Ablate(args) => ablate::main(args),
+        Bench::KeepOff(args) => keep_off::main(args),
     }
 }
 

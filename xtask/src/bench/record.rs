@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
+    keep_off::{KeptOff, Programs},
     loads::{self, Load},
     machine::{About, Pinned},
     quiet::{Noise, wait_until_quiet},
@@ -40,6 +41,8 @@ pub struct Recorder<'a> {
     pub logs: &'a Path,
     /// If something else runs on the CPU of the loads.
     pub noise: Noise,
+    /// Kept off that CPU besides kernel threads.
+    pub programs: &'a Programs,
 }
 
 impl Recorder<'_> {
@@ -47,6 +50,7 @@ impl Recorder<'_> {
     pub fn all(&self, recordings: &[Recording]) -> Result<()> {
         fs::create_dir_all(self.logs).with_context(|| self.logs.display().to_string())?;
         let _pinned = Pinned::to(self.about.other_cpu)?;
+        let _kept_off = KeptOff::start(self.about, self.programs)?;
         for (at, recording) in recordings.iter().enumerate() {
             let step = format!("[{}/{}] {}", at + 1, recordings.len(), recording.name());
             if recording.file.exists() {

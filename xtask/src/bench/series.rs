@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
+    keep_off::Programs,
     loads::Load,
     machine::{About, Plan},
     quiet::Noise,
@@ -29,6 +30,8 @@ pub struct Series<'a> {
     pub resume: bool,
     /// If something else runs on the CPU of the loads.
     pub noise: Noise,
+    /// Kept off that CPU besides kernel threads.
+    pub programs: &'a Programs,
 }
 
 impl Series<'_> {
@@ -50,6 +53,7 @@ impl Series<'_> {
             about: &about,
             logs: &self.logs,
             noise: self.noise,
+            programs: self.programs,
         }
         .all(&recordings)?;
         Ok((about, recordings::of(&self.directory, self.loads)?))

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 
 use super::{
+    keep_off::Programs,
     loads::{self, LOADS, Load},
     machine::Plan,
     quiet::Noise,
@@ -50,6 +51,9 @@ pub struct Args {
     /// Build kernoracle with the dev profile instead
     #[arg(long)]
     debug: bool,
+
+    #[command(flatten)]
+    programs: Programs,
 }
 
 pub fn main(args: &Args) -> Result<ExitCode> {
@@ -75,6 +79,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         logs: workspace.target.join("bench/training/logs"),
         resume: args.resume,
         noise: Noise::Refuse,
+        programs: &args.programs,
     };
     let (_, recordings) = series.record()?;
     eprintln!(
