@@ -21,6 +21,7 @@ struct Shared {
     fresh: Mutex<Option<Arc<Weights>>>,
     steps: AtomicU64,
     refused: AtomicU64,
+    fallbacks: AtomicU64,
     cpu_ns: AtomicU64,
     loss_bits: AtomicU32,
 }
@@ -82,6 +83,7 @@ impl Background {
         LearnerProgress {
             steps: self.shared.steps.load(Ordering::Relaxed),
             refused: self.shared.refused.load(Ordering::Relaxed),
+            fallbacks: self.shared.fallbacks.load(Ordering::Relaxed),
             loss_bits: f32::from_bits(self.shared.loss_bits.load(Ordering::Relaxed)),
             cpu_ns: self.shared.cpu_ns.load(Ordering::Relaxed),
             ..LearnerProgress::default()
@@ -135,6 +137,9 @@ fn learn(
         match learner.step()? {
             Some(report) => {
                 shared.steps.fetch_add(1, Ordering::Relaxed);
+                shared
+                    .fallbacks
+                    .fetch_add(u64::from(report.fell_back), Ordering::Relaxed);
                 shared
                     .loss_bits
                     .store(report.loss_bits.to_bits(), Ordering::Relaxed);

@@ -12,13 +12,20 @@ use std::collections::VecDeque;
 const KEPT: usize = 32;
 /// Windows in one step.
 const BATCH: usize = 4;
-const RATE: f64 = 2e-3;
+fn rate() -> f64 {
+    std::env::var("LR")
+        .ok()
+        .and_then(|x| x.parse().ok())
+        .unwrap_or(2e-3)
+}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug)]
 pub struct StepReport {
     /// Mean log-loss of the at-switch predictions of the batch before the step, bits.
     pub loss_bits: f32,
+    /// The weights of the start have done better on what came since, and are back.
+    pub fell_back: bool,
 }
 
 /// How far a learner has come.
@@ -28,6 +35,8 @@ pub struct LearnerProgress {
     pub steps: u64,
     /// Steps thrown away because they led to numbers that are not finite.
     pub refused: u64,
+    /// Times that learning had made the network worse and it went back to the weights of the start.
+    pub fallbacks: u64,
     /// Times that new weights were swapped in.
     pub swaps: u64,
     /// Mean loss of the last step's batch, bits per switch.
@@ -36,9 +45,18 @@ pub struct LearnerProgress {
     pub cpu_ns: u64,
 }
 
+/// How much of the record against the start is kept from one window to the next.
+const KEPT_RECORD: f32 = 0.9;
+/// Bits a switch, summed over that record, by which the start must be better.
+const WORSE: f32 = 0.1;
+
 /// Learns from windows whose outcome is known.
 #[derive(Debug)]
 pub struct Learner {
+    start: Weights,
+    start_net: Net,
+    /// Bits a switch by which the learned weights were worse than the start's on windows that neither had seen; decaying.
+    behind: f32,
     net: Net,
     optimiser: AdamW,
     kept: VecDeque<Vec<Frame>>,
@@ -52,13 +70,16 @@ impl Learner {
     pub fn new(weights: &Weights, seed: u64) -> candle_core::Result<Self> {
         let net = Net::new(weights)?;
         let parameters = ParamsAdamW {
-            lr: RATE,
+            lr: rate(),
             weight_decay: 1e-3,
             ..ParamsAdamW::default()
         };
         let optimiser = AdamW::new(net.variables(), parameters)?;
         let random = ChaCha8Rng::seed_from_u64(seed ^ 0x1ea5);
         Ok(Self {
+            start: weights.clone(),
+            start_net: Net::new(weights)?,
+            behind: 0.0,
             net,
             optimiser,
             kept: VecDeque::new(),
@@ -107,6 +128,7 @@ impl Learner {
                 chosen.push(other);
             }
         }
+        let fell_back = self.compare(newest)?;
         let windows: Vec<&[Frame]> = chosen.iter().map(|&i| self.kept[i].as_slice()).collect();
         let loss = self.net.loss(&windows, &[])?;
         self.optimiser.backward_step(&loss.total)?;
@@ -118,7 +140,25 @@ impl Learner {
         self.good = weights;
         Ok(Some(StepReport {
             loss_bits: loss.bits,
+            fell_back,
         }))
+    }
+
+    /// Scores the `newest` windows, which no step has used yet, by the learned weights and by those of the start, and goes back to the start if
+    /// learning has made them worse.
+    fn compare(&mut self, newest: usize) -> candle_core::Result<bool> {
+        for window in self.kept.iter().rev().take(newest) {
+            let window = [window.as_slice()];
+            let worse = self.net.loss(&window, &[])?.bits - self.start_net.loss(&window, &[])?.bits;
+            self.behind = self.behind * KEPT_RECORD + worse;
+        }
+        if self.behind <= WORSE {
+            return Ok(false);
+        }
+        self.behind = 0.0;
+        self.good = self.start.clone();
+        self.restart()?;
+        Ok(true)
     }
 
     fn restart(&mut self) -> candle_core::Result<()> {

@@ -79,6 +79,21 @@ impl Mixer {
         }));
     }
 
+    /// Each candidate's linear score as it was before anything was learned online, of a mixer that has just been loaded.
+    pub fn start_score(&self, refined: bool, view: &View, out: &mut Vec<f32>) {
+        let (shared, selected, _) = sets(refined, view);
+        let (shared, selected) = (
+            &self.shared[shared].weights,
+            &self.selected[selected].weights,
+        );
+        out.clear();
+        out.extend(view.candidates.iter().map(|candidate| {
+            let weights = shared.iter().zip(selected);
+            let products = candidate.features.iter().zip(weights);
+            products.map(|(x, (w, v))| x * (w + v)).sum::<f32>()
+        }));
+    }
+
     /// Follows the gradient of the log-loss of `p`, what was predicted for each candidate, towards `target`.
     pub fn learn(&mut self, refined: bool, view: &View, p: &[f32], target: usize) {
         let mut gradient = [0.0_f32; FEATURES];

@@ -3,7 +3,7 @@
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ppm, Ranking};
 use crate::model::situations::Runs;
-use crate::model::{Counted, Course, Gatherer, Lstm, Scores, WakeCounts, Window};
+use crate::model::{Counted, Course, Gatherer, Guard, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of context counts: 8 MiB a CPU that is in use.
@@ -13,6 +13,7 @@ const CONTEXT_BITS: u32 = 18;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub scores: Scores,
+    pub guard: Guard,
     pub ready_ns: Option<u64>,
     pub inference_ns: Option<u64>,
 }

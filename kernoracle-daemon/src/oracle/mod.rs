@@ -17,7 +17,8 @@ pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 
 use crate::baseline::Backoff;
 use crate::model::{
-    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, RunTimes, Training, Weights,
+    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, RunTimes, Training,
+    Weights,
 };
 use crate::runqueue::{Expected, RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
@@ -40,6 +41,8 @@ pub struct Oracle {
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
     linear: Linear,
+    /// The linear part as it was at the start, if it adapts.
+    start: Option<Mixer>,
     training: Option<Training>,
     /// Where the model comes from.
     name: String,
@@ -77,6 +80,7 @@ impl Oracle {
             queues: RunQueues::salted(config.seed),
             cpus: Vec::new(),
             weights: Arc::new(weights),
+            start: (config.learning != Learning::Off).then(|| linear.candidates.clone()),
             linear,
             training,
             name,
@@ -445,6 +449,10 @@ impl Oracle {
                 .expect("shapes are fixed");
         } else {
             model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
+        }
+        if let Some(start) = &self.start {
+            start.start_score(refined, view, pending.guard.start_scores());
+            pending.guard.mix(view, &mut pending.scores);
         }
         self.run_times
             .correct(&state.course, view, &mut pending.scores);

@@ -24,7 +24,12 @@ pub(super) fn settle_frame(
     let p = &state.at_switch.scores.p;
     let hit = (best(p) == Some(target), p[target]);
     if learn {
-        linear.candidates.learn(false, &frame.at_switch, p, target);
+        let guard = &mut state.at_switch.guard;
+        guard.judge(target);
+        let adapted = guard.adapted();
+        linear
+            .candidates
+            .learn(false, &frame.at_switch, adapted, target);
         if let Some(actual) = frame.run_time {
             linear
                 .run
@@ -38,9 +43,10 @@ pub(super) fn settle_frame(
         let target = refined.index_of(next, new_child);
         refined.target = Some(target);
         if learn {
-            linear
-                .candidates
-                .learn(true, refined, &state.refined.scores.p, target);
+            let guard = &mut state.refined.guard;
+            guard.judge(target);
+            let adapted = guard.adapted();
+            linear.candidates.learn(true, refined, adapted, target);
         }
     }
     hit

@@ -91,6 +91,7 @@ impl Inline {
         match self.learner.step() {
             Ok(Some(report)) => {
                 self.progress.steps += 1;
+                self.progress.fallbacks += u64::from(report.fell_back);
                 self.progress.loss_bits = report.loss_bits;
                 Some(Arc::new(self.learner.weights().clone()))
             }

@@ -233,6 +233,8 @@ documented! {
         pub steps: u64,
         /// Steps thrown away because they led to numbers that are not finite.
         pub refused: u64,
+        /// Times that learning had made the network worse and it went back to the weights of the start.
+        pub fallbacks: u64,
         /// Times that new weights were swapped in.
         pub swaps: u64,
         /// Mean loss of the last step, bits per switch; null before the first.

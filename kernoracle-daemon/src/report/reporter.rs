@@ -211,6 +211,7 @@ impl Reporter {
             learner: LearnerFigures {
                 steps: learner.steps,
                 refused: learner.refused,
+                fallbacks: learner.fallbacks,
                 swaps: learner.swaps,
                 loss_bits: (learner.steps > 0).then_some(learner.loss_bits),
                 cpu_s: learner.cpu_ns as f64 / 1e9,

@@ -235,9 +235,10 @@ pub(super) fn closing(out: &mut String, end: &Final) {
     let learner = &end.learner;
     _ = writeln!(
         out,
-        "learner: {} steps, {} refused, {} swaps of weights, {:.2} s of CPU, last loss {}",
+        "learner: {} steps, {} refused, {} fallbacks, {} swaps of weights, {:.2} s of CPU, last loss {}",
         learner.steps,
         learner.refused,
+        learner.fallbacks,
         learner.swaps,
         learner.cpu_s,
         or_dash(learner.loss_bits, |bits| format!("{bits:.3} bits")),

@@ -187,12 +187,7 @@ impl Picker {
     }
 
     /// The fair class's choice if the current task sleeps when it has run `until` then.
-    fn if_sleeps(
-        &mut self,
-        queues: &RunQueues,
-        cpu: u32,
-        until: Until,
-    ) -> Option<Sym> {
+    fn if_sleeps(&mut self, queues: &RunQueues, cpu: u32, until: Until) -> Option<Sym> {
         self.stepped.clear();
         let current = queues.cpu_ref(cpu).current;
         let own = current.and_then(|current| self.advance(queues, current, until));
@@ -288,12 +283,7 @@ impl Picker {
     }
 
     /// The current task's entity when it has run `until` then, and with it the groups above it.
-    fn advance(
-        &mut self,
-        queues: &RunQueues,
-        current: Sym,
-        until: Until,
-    ) -> Option<Entity> {
+    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
         let fair = task.fair.as_ref()?;
