@@ -12,12 +12,7 @@ use std::collections::VecDeque;
 const KEPT: usize = 32;
 /// Windows in one step.
 const BATCH: usize = 4;
-fn rate() -> f64 {
-    std::env::var("LR")
-        .ok()
-        .and_then(|x| x.parse().ok())
-        .unwrap_or(2e-3)
-}
+const RATE: f64 = 2e-3;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +65,7 @@ impl Learner {
     pub fn new(weights: &Weights, seed: u64) -> candle_core::Result<Self> {
         let net = Net::new(weights)?;
         let parameters = ParamsAdamW {
-            lr: rate(),
+            lr: RATE,
             weight_decay: 1e-3,
             ..ParamsAdamW::default()
         };
