@@ -7,7 +7,7 @@ use super::numeric::{ln, log_time};
 use super::wakes::Wakes;
 use super::without::Without;
 use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
-use crate::runqueue::{CODE, Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::runqueue::{Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 
 /// Waiting tasks that are listed, the scheduler's first ones.
 const WAITING_LISTED: usize = 16;
@@ -78,7 +78,7 @@ struct Sleeper {
     since_ns: u64,
     /// When it should wake, ns; far off where nothing tells.
     due_ns: u64,
-    role: [f32; CODE / 2],
+    role: u32,
 }
 
 /// The counts' view of the present context.
@@ -192,30 +192,7 @@ impl Gatherer {
                 .find(|standing| standing.sym == sym)
                 .map(|standing| (WAITING_LISTED, *standing))
         };
-        let woken = queues.cpu_ref(cpu).last_woken;
-        let wakees = queues.task(current).wakees.iter().map(|wakee| wakee.sym);
-        let likely = (counted.wakes.own.iter())
-            .flat_map(Row::successors)
-            .map(|(sym, _)| Sym::from_raw(sym));
-        let expected = counted
-            .situations
-            .iter()
-            .flatten()
-            .flat_map(Row::successors)
-            .map(|(sym, _)| Sym::from_raw(sym));
-        let counted_syms = counted
-            .ranking
-            .ranked
-            .iter()
-            .map(|(sym, _)| Sym::from_raw(*sym));
-        for sym in woken
-            .into_iter()
-            .chain(wakees)
-            .chain(likely)
-            .chain(expected)
-            .chain(counted_syms)
-            .chain(self.recent.syms.iter().copied())
-        {
+        for sym in scene.others().chain(self.recent.syms.iter().copied()) {
             if view.candidates.len() + 2 >= MAX_CANDIDATES {
                 break;
             }
@@ -235,27 +212,9 @@ impl Gatherer {
                 scene.add(sym, standing, view);
             }
         }
-        for (place, sym) in self.recent.syms.iter().enumerate() {
-            if let Some(candidate) = view
-                .candidates
-                .iter_mut()
-                .find(|candidate| candidate.sym == Some(*sym))
-            {
-                candidate.features[c::RECENT] = 1.0 / (1.0 + place as f32);
-            }
-        }
         self.relate(&scene, view);
         self.expect_wakes(&scene, view);
-        let mut child = Candidate::other();
-        child.features[c::OTHER] = 0.0;
-        child.features[c::CHILD] = 1.0;
-        child.features[c::FORKS] = queues.task(current).forks.min(1.0);
-        child.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
-        child.code = queues.task(current).code;
-        view.candidates.push(child);
-        let mut other = Candidate::other();
-        other.features[c::LOG_P] = ln(counted.ranking.rest.max(1e-6)) / 4.0;
-        view.candidates.push(other);
+        scene.stand_ins(view);
         picks
     }
 
@@ -294,10 +253,22 @@ impl Gatherer {
     /// Fills in what a candidate is only in relation to the others.
     fn relate(&mut self, scene: &Scene<'_>, view: &mut View) {
         let Self {
-            picker, sleepers, ..
+            picker,
+            sleepers,
+            recent,
+            ..
         } = self;
         let queues = scene.queues;
         let leaves_ns = scene.leaves_ns();
+        for (place, sym) in recent.syms.iter().enumerate() {
+            if let Some(candidate) = view
+                .candidates
+                .iter_mut()
+                .find(|candidate| candidate.sym == Some(*sym))
+            {
+                candidate.features[c::RECENT] = 1.0 / (1.0 + place as f32);
+            }
+        }
         sleepers.clear();
         for (at, candidate) in view.candidates.iter_mut().enumerate() {
             let Some(sym) = candidate.sym else { continue };
@@ -346,14 +317,12 @@ impl Gatherer {
                 let due = woken.saturating_add(median);
                 x[c::PERIOD_BEFORE] = regular * sooner(due, leaves_ns, scene.now_ns);
             }
-            let mut role = [0.0; CODE / 2];
-            role.copy_from_slice(&task.code[..CODE / 2]);
             sleepers.push(Sleeper {
                 at,
                 deep: task.deep_sleep,
                 since_ns: task.since_ns,
                 due_ns: due.unwrap_or(u64::MAX),
-                role,
+                role: task.role,
             });
         }
         for sleeper in sleepers.iter() {
@@ -409,6 +378,39 @@ fn flag(condition: bool) -> f32 {
 impl Scene<'_> {
     fn since(&self, then_ns: Option<u64>) -> f32 {
         log_time(then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then)))
+    }
+
+    /// Tasks that may come though they do not wait in front, the likeliest first; some more than once.
+    fn others(&self) -> impl Iterator<Item = Sym> {
+        let counted = self.counted;
+        let sym = |(sym, _): (u32, u16)| Sym::from_raw(sym);
+        let woken = self.queues.cpu_ref(self.cpu).last_woken;
+        let wakees = self.current.wakees.iter().map(|wakee| wakee.sym);
+        let likely = counted.wakes.own.iter().flat_map(Row::successors).map(sym);
+        let situations = counted.situations.iter().flatten();
+        let expected = situations.flat_map(Row::successors).map(sym);
+        let ranked = counted.ranking.ranked.iter();
+        woken
+            .into_iter()
+            .chain(wakees)
+            .chain(likely)
+            .chain(expected)
+            .chain(ranked.map(|(sym, _)| Sym::from_raw(*sym)))
+    }
+
+    /// The candidates that are no task yet, or none in particular.
+    fn stand_ins(&self, view: &mut View) {
+        let rest = ln(self.counted.ranking.rest.max(1e-6)) / 4.0;
+        let mut child = Candidate::other();
+        child.features[c::OTHER] = 0.0;
+        child.features[c::CHILD] = 1.0;
+        child.features[c::FORKS] = self.current.forks.min(1.0);
+        child.features[c::LOG_P] = rest;
+        child.code = self.current.code;
+        view.candidates.push(child);
+        let mut other = Candidate::other();
+        other.features[c::LOG_P] = rest;
+        view.candidates.push(other);
     }
 
     /// When the current task should leave, by its run times so far.

@@ -92,11 +92,15 @@ mod tests {
 
     /// Two candidates; the adapted linear part gives the first `linear` more, the start nothing.
     fn round(guard: &mut Guard, linear: f32, target: usize) -> f32 {
-        let mut view = View::default();
-        view.linear = vec![linear, 0.0];
+        let view = View {
+            linear: vec![linear, 0.0],
+            ..View::default()
+        };
         let p = 1.0 / (1.0 + (-linear).exp());
-        let mut scores = Scores::default();
-        scores.p = vec![p, 1.0 - p];
+        let mut scores = Scores {
+            p: vec![p, 1.0 - p],
+            ..Scores::default()
+        };
         guard.start_scores().clear();
         guard.start_scores().extend([0.0, 0.0]);
         guard.mix(&view, &mut scores);

@@ -1,7 +1,8 @@
 //! The linear part, adapted at every switch.
 //!
 //! Each candidate's linear score is a weighted sum of its features; after each decision the weights follow the gradient of the log-loss, as
-//! the mixers of the PAQ and cmix compressors do. One set of weights is shared and one is chosen by the kind of situation; steps are scaled per
+//! the mixers of the PAQ and cmix compressors do. The weights are the sum of a set that is shared and of sets chosen by the kind of situation, by
+//! the role of the current task and by the role of the candidate; steps are scaled per
 //! weight (AdaGrad, Duchi et al. 2011). The gradient is that of the whole model's probabilities, so the linear part and
 //! the network correct each other.
 
@@ -26,9 +27,9 @@ struct Set {
 }
 
 impl Set {
-    fn new(weights: [f32; FEATURES]) -> Self {
+    fn new(weights: &[f32; FEATURES]) -> Self {
         Self {
-            weights,
+            weights: *weights,
             squares: [0.5; FEATURES],
         }
     }
@@ -49,10 +50,10 @@ impl Default for Mixer {
     fn default() -> Self {
         let prior: [f32; FEATURES] = std::array::from_fn(|i| candidate::ALL[i].prior);
         Self {
-            shared: vec![Set::new(prior); KINDS],
-            selected: vec![Set::new([0.0; FEATURES]); KINDS * SELECTORS],
-            by_candidate: vec![Set::new([0.0; FEATURES]); KINDS * ROLES],
-            by_role: vec![Set::new([0.0; FEATURES]); KINDS * ROLES],
+            shared: vec![Set::new(&prior); KINDS],
+            selected: vec![Set::new(&[0.0; FEATURES]); KINDS * SELECTORS],
+            by_candidate: vec![Set::new(&[0.0; FEATURES]); KINDS * ROLES],
+            by_role: vec![Set::new(&[0.0; FEATURES]); KINDS * ROLES],
         }
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn cause(state: &CpuState, queues: &RunQueues, turn: &Turn) -> Option
         .iter()
         .zip(p)
         .filter(|(candidate, _)| candidate.names_one())
-        .max_by(|a, b| a.1.total_cmp(b.1))
+        // Of equals the first, as the outcome's order has it.
+        .reduce(|best, other| if other.1 > best.1 { other } else { best })
         .map(|(candidate, _)| candidate)?;
     if best.sym == Some(turn.next) || turn.new_child && best.is_child() {
         return None;

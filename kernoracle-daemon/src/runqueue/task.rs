@@ -62,6 +62,7 @@ pub const CODE: usize = 16;
 
 /// One task.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TaskInfo {
     pub sym: Sym,
     pub pid: u32,
@@ -155,11 +156,6 @@ impl TaskInfo {
             exiting: false,
             queue_index: None,
         }
-    }
-
-    /// The name without its digits, as a number.
-    pub fn role(&self) -> u64 {
-        normalised_hash(self.name)
     }
 
     /// Draws the code again: the name is new.

@@ -47,11 +47,11 @@ impl Entry {
             .filter(|woken| *woken > next.left_ns.unwrap_or(0));
         Self {
             task: next.sym.raw(),
-            role: next.role(),
+            role: u64::from(next.role),
             waker: next.waker.map(crate::runqueue::Sym::raw),
             waited: step(woken.map(|woken| now_ns.saturating_sub(woken))),
             prev: prev.sym.raw(),
-            prev_role: prev.role(),
+            prev_role: u64::from(prev.role),
             before_prev,
             waiting: match waiting {
                 0 => 0,
