@@ -38,3 +38,9 @@ pub fn daemon(workspace: &Workspace, release: bool) -> Result<()> {
     }
     command::run(&mut cargo)
 }
+
+/// All that the tests need, the daemon's binary included.
+pub fn for_tests(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo("build");
+    command::run(cargo.args(["--lib", "--bins", "--tests"]))
+}

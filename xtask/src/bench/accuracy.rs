@@ -82,7 +82,30 @@ pub struct Args {
     common: Common,
 }
 
+/// Loads that tell every baseline from the model within seconds, of programs that the tests need anyway.
+const QUICK_LOADS: [&str; 3] = ["nginx-ab", "hackbench-pipe", "cpu-4"];
+
 impl Args {
+    /// A few seconds each of a few loads, with the programs of the tests.
+    pub fn for_tests() -> Self {
+        Self {
+            loads: QUICK_LOADS.map(str::to_owned).to_vec(),
+            rounds: None,
+            quick: true,
+            cpu: 0,
+            keep: None,
+            recordings: None,
+            resume: false,
+            trained_on_all: None,
+            out: PathBuf::from("docs"),
+            programs: Programs::default(),
+            common: Common {
+                jobs: None,
+                debug: true,
+            },
+        }
+    }
+
     fn plan(&self) -> Plan {
         let (switches, seconds, rounds) = if self.quick {
             (5_000, 5, 1)

@@ -51,6 +51,12 @@ pub fn main(bench: &Bench) -> Result<ExitCode> {
     }
 }
 
+/// `bench accuracy --quick` as part of the tests. Returns whether the model is ahead and the counts add up.
+pub fn quick_accuracy() -> Result<bool> {
+    let code = accuracy::main(&accuracy::Args::for_tests())?;
+    Ok(code == ExitCode::SUCCESS)
+}
+
 /// How kernoracle is built and how many evaluations run at a time.
 #[derive(clap::Args)]
 struct Common {
@@ -58,7 +64,7 @@ struct Common {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
-    /// Build kernoracle with the dev profile instead
+    /// Take the kernoracle that the tests run (the dev profile) instead of a release build
     #[arg(long)]
     debug: bool,
 }
@@ -75,8 +81,13 @@ impl Common {
 /// Installs what is missing, `packages` too, and builds. Returns the binary.
 fn prepare(workspace: &Workspace, packages: &[String], debug: bool) -> Result<PathBuf> {
     setup::ensure_bench(workspace, packages)?;
-    build::daemon(workspace, !debug)?;
-    let profile = if debug { "debug" } else { "release" };
+    let profile = if debug {
+        build::for_tests(workspace)?;
+        "debug"
+    } else {
+        build::daemon(workspace, true)?;
+        "release"
+    };
     Ok(workspace.target.join(profile).join("kernoracle"))
 }
 
