@@ -86,7 +86,8 @@ pub enum Cause {
     /// A wake-up from outside decided: an interrupt, a timer or another CPU woke the next task while the current one ran, or
     /// the wake-up that was expected did not come.
     Arrival,
-    /// The current task itself woke the next one.
+    /// The next one was woken in the current task's run: by the task itself, or by an interrupt that hit while it ran, which the events do
+    /// not tell apart.
     WokenByCurrent,
     /// Both tasks waited, and each was the scheduler's choice: one if the current task sleeps, one if it is still runnable at the end
     /// of its slice or is preempted. It left the other way.

@@ -10,7 +10,7 @@ documented! {
         /// A wake-up from outside decided: an interrupt, a timer or another CPU woke the next task while the
         /// current one ran, or the wake-up that was expected did not come.
         pub arrival: u64,
-        /// The current task itself woke the next one.
+        /// The next task was woken in the current task's run, by itself or by an interrupt that hit while it ran.
         pub woken_by_current: u64,
         /// Two tasks waited, the scheduler's choice if the current one sleeps and its choice if it stays
         /// runnable. It left the other way.

@@ -87,11 +87,7 @@ impl Page<'_> {
             );
         }
         if let Some(misses) = tables::misses(online) {
-            section(
-                "Misses by cause",
-                "In percent of the scored switches, at-switch; docs/log-fields.md says what each cause is.",
-                &misses,
-            );
+            section("Misses by cause", CAUSES, &misses);
         }
         section(
             "Every switch is accounted for",
@@ -183,6 +179,9 @@ pub fn command_line() -> String {
     }
     line
 }
+
+/// Under the title of the misses.
+const CAUSES: &str = "In percent of the scored switches, at-switch. `arrival`: an interrupt, a timer or another CPU woke the next task while the current one ran, or an expected wake-up did not come; nothing before the switch tells of it but habit. `woken by current`: the wake-up came from the current task's own run, which had only begun when the prediction was made; interrupts that hit while a task runs (the tick, RCU, a disk's completion) are recorded as its wake-ups too, so on loads that never wake anybody (cpu-*, sysbench-cpu, sysbench-memory) these are arrivals as well. `sleep or stay`: the current task left the other way, asleep or at the end of its slice. `order`: the next task waited, but the rules applied to what was known at the switch named another; wake-ups during the run move the mean that decides who is eligible. `state unknown`: the next task was not known. `model`: the rules named it and the model did not. The refined column above shows what is left once the wake-ups have been seen. A task that the current one has yet to fork can be foretold as such, and counts as a hit if the next task is one that it forked in that run; the baselines, which know past tasks only, cannot say this.";
 
 #[cfg(test)]
 mod tests {
