@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     io::{self, BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, ExitCode, Stdio},
@@ -62,8 +61,9 @@ impl KeptOff {
             );
             return Ok(None);
         }
-        let own = env::current_exe().context("cannot find this program")?;
-        let mut keep = command::as_root(&own.to_string_lossy(), &[])?;
+        // Not by its path: `cargo xtask test` has cargo link this program anew while it runs.
+        let own = format!("/proc/{}/exe", std::process::id());
+        let mut keep = command::as_root(&own, &[])?;
         keep.args(["bench", "keep-off", "--cpu", &cpu.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
