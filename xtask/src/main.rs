@@ -1,4 +1,4 @@
-//! Set-up, build, run, test and bench: everything a person types.
+//! Set-up, build, run, test, virtual machines and bench: everything a person types.
 //!
 //! `cargo xtask <command>`. Every command is printed before it runs. Exit status: 0 done, 1 a test or a
 //! check failed, 2 it could not be carried out (one line says what is missing); `run` hands on the
@@ -18,6 +18,7 @@ mod setup;
 mod test;
 #[path = "../../kernoracle-ebpf/toolchain.rs"]
 mod toolchain;
+mod vm;
 mod workspace;
 
 #[derive(Parser)]
@@ -33,6 +34,7 @@ enum Task {
     Build(build::Args),
     Run(run::Args),
     Test(test::Args),
+    Vm(vm::Args),
     Check(check::Args),
     Docs(docs::Args),
     #[command(subcommand)]
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Build(args) => build::main(&args),
         Task::Run(args) => run::main(args),
         Task::Test(args) => test::main(&args),
+        Task::Vm(args) => vm::main(args),
         Task::Check(args) => check::main(&args),
         Task::Docs(args) => docs::main(&args),
         Task::Bench(bench) => bench::main(&bench),

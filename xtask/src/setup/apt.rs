@@ -47,6 +47,20 @@ impl Apt {
         Ok(policy(package))
     }
 
+    /// Packages whose names begin with `prefix`, a line each; the lists are fetched once if they hold none.
+    pub fn names(&mut self, prefix: &str) -> Result<String> {
+        if which::which("apt-get").is_err() {
+            bail!("there is no apt here: Debian is needed");
+        }
+        let ask = || command::ask("apt-cache", &["pkgnames", prefix]).unwrap_or_default();
+        let names = ask();
+        if !names.is_empty() || self.updated {
+            return Ok(names);
+        }
+        self.update()?;
+        Ok(ask())
+    }
+
     /// Installs `packages`, of which `purpose` says what they are for.
     pub fn install(&mut self, packages: &[&str], services: Services, purpose: &str) -> Result<()> {
         let list = packages.join(" ");

@@ -82,6 +82,9 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
     if matches!(purpose, Purpose::Test | Purpose::All) {
         tools::ensure_loads(&mut apt)?;
     }
+    if purpose == Purpose::All {
+        tools::ensure_vm(&mut apt)?;
+    }
     if matches!(purpose, Purpose::Check | Purpose::All) {
         tools::ensure_lints(&mut apt)?;
     }
@@ -95,6 +98,21 @@ pub fn ensure_bench(workspace: &Workspace, packages: &[String]) -> Result<()> {
         return Ok(());
     }
     tools::ensure_packages(&mut apt::Apt::default(), packages)
+}
+
+/// What boots a virtual machine and makes its disks.
+pub fn ensure_vm() -> Result<()> {
+    tools::ensure_vm(&mut apt::Apt::default())
+}
+
+/// Version that apt would install `package` in.
+pub fn candidate(package: &str) -> Result<Option<String>> {
+    apt::Apt::default().candidate(package)
+}
+
+/// Names of the packages that apt knows and that begin with `prefix`, a line each; the lists are fetched if there are none.
+pub fn package_names(prefix: &str) -> Result<String> {
+    apt::Apt::default().names(prefix)
 }
 
 /// One line about one piece.

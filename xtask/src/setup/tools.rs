@@ -88,6 +88,34 @@ fn installed(package: &str) -> bool {
     command::ask("dpkg-query", &query).is_some_and(|status| status == "installed")
 }
 
+/// What boots a virtual machine or makes its disks: its command and its Debian package.
+const VM: [(&str, &str); 6] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("genext2fs", "genext2fs"),
+    ("mke2fs", "e2fsprogs"),
+    ("xz", "xz-utils"),
+    ("strip", "binutils"),
+];
+
+pub fn ensure_vm(apt: &mut Apt) -> Result<()> {
+    let mut missing: Vec<&str> = VM
+        .iter()
+        .filter(|(program, _)| !there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    // Without root, the guest's files get their owners in a name space of users.
+    if !command::is_root() && !there("newuidmap") {
+        missing.push("uidmap");
+    }
+    if !missing.is_empty() {
+        apt.install(&missing, Services::None, "vm tools")?;
+    }
+    let names: Vec<&str> = VM.iter().map(|(program, _)| *program).collect();
+    say("vm tools", names.join(", "));
+    Ok(())
+}
+
 /// A person's PATH often leaves out where daemons are installed.
 fn there(program: &str) -> bool {
     which::which(program).is_ok() || which::which_in(program, Some("/usr/sbin:/sbin"), "/").is_ok()

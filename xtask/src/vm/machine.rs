@@ -1,0 +1,352 @@
+//! A guest from its start to its end: one command, its output, its exit status, its files.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Write as _,
+    io::{BufRead as _, BufReader, Write},
+    os::unix::{net::UnixStream, process::CommandExt as _},
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use super::{
+    accel::Accel,
+    cache::Cache,
+    child::{self, Child},
+    console::Console,
+    initramfs,
+    kernel::Kernel,
+    output::{self, Copied},
+    qemu::Qemu,
+    results::Unpacking,
+    root::Root,
+    share::Share,
+    terminal::Terminal,
+};
+use crate::command;
+
+/// From power-on to the command: seconds as a rule, emulated on a busy machine more.
+const BOOT: Duration = Duration::from_secs(300);
+/// For what is left to do when the command has ended: files to bring back, then power-off.
+const END: Duration = Duration::from_secs(600);
+
+/// What every run on one kernel has in common.
+pub struct Machine {
+    pub kernel: Kernel,
+    pub accel: Accel,
+    root: Root,
+    initramfs: PathBuf,
+    memory_mib: u32,
+    dir: PathBuf,
+}
+
+/// What runs in the guest, and where its output goes.
+pub struct Job {
+    pub share: Share,
+    pub command: Runs,
+    pub environment: Vec<(String, OsString)>,
+    pub stdout: Box<dyn Write + Send>,
+    pub stderr: Box<dyn Write + Send>,
+    /// The guest is ended when the command takes longer.
+    pub limit: Option<Duration>,
+    /// Where the files that the command leaves in its working directory go.
+    pub results: PathBuf,
+}
+
+pub enum Runs {
+    Command(Vec<OsString>),
+    /// On this terminal.
+    Shell,
+}
+
+pub struct Ended {
+    pub status: u8,
+    /// Names of the files in [`Job::results`].
+    pub files: Vec<String>,
+}
+
+enum Event {
+    Note(String),
+    /// QEMU has closed the channel: it ends.
+    Gone,
+    Output(Copied),
+    /// Nobody reads our output any more.
+    Refused,
+    Unpacked,
+    Signal(i32),
+}
+
+impl Machine {
+    pub fn get(cache: &Cache, kernel: &str, accel: Option<Accel>, memory_mib: u32) -> Result<Self> {
+        let kernel = Kernel::get(cache, kernel)?;
+        let root = Root::get(cache)?;
+        let initramfs = initramfs::get(cache, &kernel, &root)?;
+        let accel = match accel {
+            Some(accel) => accel,
+            None => Accel::detect(cache, &kernel.image(), &initramfs)?,
+        };
+        Ok(Self {
+            kernel,
+            accel,
+            root,
+            initramfs,
+            memory_mib,
+            dir: cache.dir.clone(),
+        })
+    }
+
+    /// A directory for what a run takes along.
+    pub fn share(&self) -> Result<Share> {
+        Share::new(&self.dir)
+    }
+
+    /// Runs it to its end. From the main thread only.
+    pub fn run(&self, job: Job) -> Result<Ended> {
+        let shell = matches!(job.command, Runs::Shell);
+        prepare(&job)?;
+        let share = job.share.image()?;
+
+        let mut qemu = Qemu::new(
+            self.accel,
+            self.memory_mib,
+            &self.kernel.image(),
+            &self.initramfs,
+            "quiet",
+        );
+        qemu.disk(&self.root.image()).disk(&share);
+        let console = qemu.console()?;
+        let [out, err, note, order, results] = ["out", "err", "note", "order", "results"]
+            .map(|name| qemu.port(name))
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?
+            .try_into()
+            .ok()
+            .context("five channels")?;
+        if shell {
+            qemu.terminal();
+        }
+        let messages = tempfile::tempfile()?;
+        let (mut command, ends) = qemu.into_parts();
+        command.stdout(if shell {
+            std::process::Stdio::inherit()
+        } else {
+            messages.try_clone()?.into()
+        });
+        command.stderr(messages.try_clone()?);
+        if !shell {
+            // Ctrl-C is ours, to hand on.
+            command.process_group(0);
+        }
+
+        let terminal = shell.then(Terminal::save);
+        let (events, arrivals) = mpsc::channel();
+        signals(events.clone())?;
+        let console = Console::read(console, &self.dir.join("console.log"))?;
+        let unpacking = Unpacking::start(results, &job.share.dir().join("results"))?;
+        let mut child = Child::start(&mut command)?;
+        // From here on its ends are its own: when it ends, ours see it.
+        drop((ends, command));
+        stream(out, job.stdout, events.clone());
+        stream(err, job.stderr, events.clone());
+        notes(note, events.clone());
+
+        let mut watch = Watch {
+            order,
+            shell,
+            limit: job.limit,
+            said: format!(
+                "vm: Linux {}, one CPU ({})",
+                self.kernel.release,
+                self.accel.name()
+            ),
+            status: None,
+        };
+        let watched = watch.until_the_end(&arrivals, unpacking, events);
+        if watched.is_err() {
+            child.kill();
+        }
+        let ended = child.wait();
+        drop(terminal);
+        let console = console.last();
+        let (unpacking, status) = match watched {
+            Ok(ended) => ended,
+            Err(error) => return Err(error.context(self.ends_with(&console, messages)?)),
+        };
+        let Some(status) = status else {
+            bail!(
+                "the guest ended before its command did ({}); {}",
+                ended?,
+                self.ends_with(&console, messages)?
+            );
+        };
+        ensure!(ended?.success(), "{}", self.ends_with(&console, messages)?);
+        let files = unpacking.finish(&job.results)?;
+        Ok(Ended { status, files })
+    }
+
+    fn ends_with(&self, console: &str, messages: std::fs::File) -> Result<String> {
+        let mut text = format!(
+            "the guest's console ({}) ends with\n{console}",
+            self.dir.join("console.log").display()
+        );
+        let messages = child::text(messages)?;
+        if !messages.trim().is_empty() {
+            let _ = write!(text, "\nQEMU says: {}", messages.trim());
+        }
+        Ok(text)
+    }
+}
+
+/// What the script in the guest reads.
+fn prepare(job: &Job) -> Result<()> {
+    let mut environment = String::new();
+    for (key, value) in &job.environment {
+        let _ = writeln!(environment, "export {key}={}", command::quote(value));
+    }
+    job.share.text("environment", &environment)?;
+    match &job.command {
+        Runs::Shell => job.share.text("shell", ""),
+        Runs::Command(words) => {
+            let words: Vec<_> = words
+                .iter()
+                .map(|word| command::quote(OsStr::new(word)))
+                .collect();
+            let script = format!("#!/bin/sh\nexec {}\n", words.join(" "));
+            job.share.script("command", &script)
+        }
+    }
+}
+
+fn signals(events: Sender<Event>) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                // The guest has ended; what is done now may be ended too.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn stream(from: UnixStream, to: Box<dyn Write + Send>, events: Sender<Event>) {
+    thread::spawn(move || {
+        let copied = output::copy(from, to, || {
+            let _ = events.send(Event::Refused);
+        });
+        let _ = events.send(Event::Output(copied));
+    });
+}
+
+fn notes(from: UnixStream, events: Sender<Event>) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = events.send(Event::Note(line));
+        }
+        let _ = events.send(Event::Gone);
+    });
+}
+
+struct Watch {
+    order: UnixStream,
+    shell: bool,
+    limit: Option<Duration>,
+    said: String,
+    status: Option<u8>,
+}
+
+impl Watch {
+    /// Follows the guest until QEMU closes the channels.
+    fn until_the_end(
+        &mut self,
+        arrivals: &Receiver<Event>,
+        unpacking: Unpacking,
+        events: Sender<Event>,
+    ) -> Result<(Unpacking, Option<u8>)> {
+        let mut phase = "come up";
+        let mut deadline = Some((Instant::now() + BOOT, BOOT));
+        let mut left = 3;
+        let mut asked = false;
+        let mut running = false;
+        let unpacked = thread::spawn(move || {
+            let mut unpacking = unpacking;
+            unpacking.wait();
+            let _ = events.send(Event::Unpacked);
+            unpacking
+        });
+        loop {
+            let event = match deadline {
+                None => arrivals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some((at, _)) => {
+                    arrivals.recv_timeout(at.saturating_duration_since(Instant::now()))
+                }
+            };
+            let event = match (event, deadline) {
+                (Ok(event), _) => event,
+                (Err(_), Some((_, limit))) => {
+                    bail!("the guest did not {phase} in {} s", limit.as_secs())
+                }
+                (Err(error), None) => bail!("{error}"),
+            };
+            match event {
+                Event::Note(note) => match note.split_once(' ') {
+                    Some(("ready", seconds)) => {
+                        eprintln!("{}, up after {seconds} s", self.said);
+                        phase = "end its command";
+                        deadline = self.limit.map(|limit| (Instant::now() + limit, limit));
+                        running = true;
+                    }
+                    Some(("status", status)) => {
+                        self.status = Some(status.trim().parse().context("exit status")?);
+                        phase = "hand over its files and power off";
+                        deadline = Some((Instant::now() + END, END));
+                        running = false;
+                    }
+                    _ => bail!("the guest says what it should not: {note}"),
+                },
+                Event::Output(_) | Event::Unpacked => {
+                    left -= 1;
+                    if left == 0 && self.status.is_some() {
+                        self.say("bye");
+                    }
+                }
+                Event::Refused if running => self.say("TERM"),
+                Event::Refused => {}
+                Event::Signal(signal) if running && !asked && !self.shell => {
+                    asked = true;
+                    self.say(match signal {
+                        SIGINT => "INT",
+                        SIGHUP => "HUP",
+                        _ => "TERM",
+                    });
+                    eprintln!("vm: handed to the command; once more ends the machine");
+                }
+                // On a terminal of its own it comes as a key.
+                Event::Signal(SIGINT) if self.shell => {}
+                Event::Signal(signal) => bail!("ended by signal {signal}"),
+                Event::Gone => break,
+            }
+        }
+        let unpacking = unpacked.join().ok().context("tar")?;
+        Ok((unpacking, self.status))
+    }
+
+    fn say(&mut self, order: &str) {
+        // A guest that is gone is noticed elsewhere.
+        let _ = writeln!(self.order, "{order}");
+    }
+}
+
+/// Where files go unless the caller says otherwise.
+pub fn default_results(target: &Path) -> PathBuf {
+    target.join("vm/results")
+}

@@ -1,0 +1,225 @@
+//! `cargo xtask vm`: a virtual machine with one CPU, a stock Debian kernel, and the daemon.
+//!
+//! Kernel and packages come through apt and are unpacked below `target/vm/`, never installed here. The disk that a guest
+//! sees is a throw-away view of one image: no run changes it, however it ends.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{IsTerminal as _, stdin, stdout},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Subcommand;
+
+use crate::{
+    build,
+    setup::{self, Purpose},
+    workspace::Workspace,
+};
+
+use self::{
+    accel::Accel,
+    cache::Cache,
+    machine::{Job, Machine, Runs, default_results},
+};
+
+mod accel;
+mod cache;
+mod child;
+mod console;
+mod cpio;
+mod initramfs;
+mod kernel;
+mod machine;
+mod modules;
+mod output;
+mod qemu;
+mod results;
+mod root;
+mod share;
+mod terminal;
+
+/// Boot a virtual machine with one CPU and run a command in it, or a shell
+///
+/// The guest has a stock Debian kernel and a small root file system of this machine's own Debian release, with nginx, ab,
+/// hackbench, sysbench, stress-ng, perf and trace-cmd. `kernoracle` in it is this tree's, built with --release. The command
+/// runs as root in the directory /results; what it leaves there comes back to this machine. Exit status is the command's;
+/// Ctrl-C reaches it, and a second one ends the machine. Without a command there is a shell.
+///
+/// Examples:
+///   cargo xtask vm -- kernoracle run --duration 30s
+///   cargo xtask vm --kernel 6.12 -- kernoracle doctor
+///   cargo xtask vm -- sh -c 'kernoracle record -o a.kot -- hackbench -p -l 1000'
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
+
+    #[command(flatten)]
+    options: Options,
+
+    /// Take a file or a directory along: /host/NAME in the guest
+    #[arg(long, value_name = "PATH")]
+    with: Vec<PathBuf>,
+
+    /// Where the files go that the command leaves in /results [default: target/vm/results]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+
+    /// What to run in the guest, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The kernels that apt offers
+    Kernels,
+}
+
+/// The machine.
+#[derive(clap::Args)]
+struct Options {
+    /// A series, the beginning of a release, or a whole one; `vm kernels` lists them
+    #[arg(long, value_name = "VERSION", default_value = "6.1")]
+    kernel: String,
+
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+#[derive(clap::Args)]
+struct Hardware {
+    /// KVM or emulation [default: KVM if a guest comes up under it]
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+
+    /// Memory, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
+    memory: u32,
+
+    /// Take the kernoracle that the tests run (the dev profile) instead of a release build
+    #[arg(long)]
+    debug: bool,
+}
+
+pub fn main(args: Args) -> Result<ExitCode> {
+    match args.task {
+        Some(Task::Kernels) => kernels(),
+        None => run(args),
+    }
+}
+
+fn kernels() -> Result<ExitCode> {
+    for release in kernel::offered()? {
+        println!("{release}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(args: Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let shell = args.command.is_empty();
+    if shell && !(stdin().is_terminal() && stdout().is_terminal()) {
+        bail!("a shell needs a terminal; to run a command: cargo xtask vm -- COMMAND");
+    }
+    let machine = args
+        .options
+        .hardware
+        .boot(&workspace, &args.options.kernel)?;
+    let share = machine.share()?;
+    share.program(&args.options.hardware.binary(&workspace), "bin/kernoracle")?;
+    for path in &args.with {
+        let name = path
+            .file_name()
+            .with_context(|| format!("--with {}: it has no name", path.display()))?;
+        ensure!(
+            path.exists(),
+            "--with {}: there is no such file",
+            path.display()
+        );
+        share.copy(path, &name.to_string_lossy())?;
+    }
+    let results = args
+        .results
+        .unwrap_or_else(|| default_results(&workspace.target));
+    if shell {
+        eprintln!(
+            "vm: `exit` ends it; what lies in /results then goes to {}",
+            results.display()
+        );
+    }
+    let ended = machine.run(Job {
+        share,
+        command: if shell {
+            Runs::Shell
+        } else {
+            Runs::Command(args.command)
+        },
+        environment: environment(),
+        stdout: output::inherited(false),
+        stderr: output::inherited(true),
+        limit: None,
+        results: results.clone(),
+    })?;
+    say_files(&results, &ended.files);
+    Ok(ExitCode::from(ended.status))
+}
+
+impl Hardware {
+    /// All that is needed is there, and `kernoracle` is built.
+    fn boot(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
+        setup::ensure(workspace, Purpose::Build)?;
+        setup::ensure_vm()?;
+        build::daemon(workspace, !self.debug)?;
+        self.machine(workspace, kernel)
+    }
+
+    fn machine(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
+        let cache = Cache::at(&workspace.target)?;
+        Machine::get(&cache, kernel, self.accel, self.memory)
+    }
+
+    fn binary(&self, workspace: &Workspace) -> PathBuf {
+        workspace
+            .target
+            .join(if self.debug { "debug" } else { "release" })
+            .join("kernoracle")
+    }
+}
+
+/// What programs in the guest should know of the caller's terminal.
+fn environment() -> Vec<(String, OsString)> {
+    let mut environment: Vec<(String, OsString)> = [
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "TERM",
+    ]
+    .into_iter()
+    .filter_map(|key| Some((key.to_owned(), env::var_os(key)?)))
+    .collect();
+    let given = |key: &str| env::var_os(key).is_some();
+    if stdout().is_terminal() {
+        // In the guest it is no terminal, but here it is.
+        if !given("NO_COLOR") && !given("CLICOLOR_FORCE") {
+            environment.push(("CLICOLOR_FORCE".to_owned(), "1".into()));
+        }
+        if let Some((rows, columns)) = terminal::size() {
+            environment.push(("LINES".to_owned(), rows.to_string().into()));
+            environment.push(("COLUMNS".to_owned(), columns.to_string().into()));
+        }
+    }
+    environment
+}
+
+fn say_files(results: &Path, files: &[String]) {
+    if !files.is_empty() {
+        eprintln!("vm: in {}: {}", results.display(), files.join(", "));
+    }
+}
