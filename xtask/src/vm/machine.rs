@@ -24,7 +24,7 @@ use super::{
     console::Console,
     initramfs,
     kernel::Kernel,
-    output::{self, Copied},
+    output,
     qemu::Qemu,
     results::Unpacking,
     root::Root,
@@ -69,6 +69,8 @@ pub enum Runs {
 
 pub struct Ended {
     pub status: u8,
+    /// When the guest was up: the moment of a boot prompt.
+    pub ready: Instant,
     /// Names of the files in [`Job::results`].
     pub files: Vec<String>,
 }
@@ -77,7 +79,8 @@ enum Event {
     Note(String),
     /// QEMU has closed the channel: it ends.
     Gone,
-    Output(Copied),
+    /// One of the streams has ended.
+    Output,
     /// Nobody reads our output any more.
     Refused,
     Unpacked,
@@ -168,6 +171,7 @@ impl Machine {
                 self.accel.name()
             ),
             status: None,
+            ready: None,
         };
         let watched = watch.until_the_end(&arrivals, unpacking, events);
         if watched.is_err() {
@@ -180,7 +184,7 @@ impl Machine {
             Ok(ended) => ended,
             Err(error) => return Err(error.context(self.ends_with(&console, messages)?)),
         };
-        let Some(status) = status else {
+        let Some((status, ready)) = status else {
             bail!(
                 "the guest ended before its command did ({}); {}",
                 ended?,
@@ -189,7 +193,11 @@ impl Machine {
         };
         ensure!(ended?.success(), "{}", self.ends_with(&console, messages)?);
         let files = unpacking.finish(&job.results)?;
-        Ok(Ended { status, files })
+        Ok(Ended {
+            status,
+            ready,
+            files,
+        })
     }
 
     fn ends_with(&self, console: &str, messages: std::fs::File) -> Result<String> {
@@ -240,10 +248,10 @@ fn signals(events: Sender<Event>) -> Result<()> {
 
 fn stream(from: UnixStream, to: Box<dyn Write + Send>, events: Sender<Event>) {
     thread::spawn(move || {
-        let copied = output::copy(from, to, || {
+        output::copy(from, to, || {
             let _ = events.send(Event::Refused);
         });
-        let _ = events.send(Event::Output(copied));
+        let _ = events.send(Event::Output);
     });
 }
 
@@ -262,6 +270,7 @@ struct Watch {
     limit: Option<Duration>,
     said: String,
     status: Option<u8>,
+    ready: Option<Instant>,
 }
 
 impl Watch {
@@ -271,7 +280,7 @@ impl Watch {
         arrivals: &Receiver<Event>,
         unpacking: Unpacking,
         events: Sender<Event>,
-    ) -> Result<(Unpacking, Option<u8>)> {
+    ) -> Result<(Unpacking, Option<(u8, Instant)>)> {
         let mut phase = "come up";
         let mut deadline = Some((Instant::now() + BOOT, BOOT));
         let mut left = 3;
@@ -304,6 +313,7 @@ impl Watch {
                         phase = "end its command";
                         deadline = self.limit.map(|limit| (Instant::now() + limit, limit));
                         running = true;
+                        self.ready = Some(Instant::now());
                     }
                     Some(("status", status)) => {
                         self.status = Some(status.trim().parse().context("exit status")?);
@@ -313,7 +323,7 @@ impl Watch {
                     }
                     _ => bail!("the guest says what it should not: {note}"),
                 },
-                Event::Output(_) | Event::Unpacked => {
+                Event::Output | Event::Unpacked => {
                     left -= 1;
                     if left == 0 && self.status.is_some() {
                         self.say("bye");
@@ -337,7 +347,7 @@ impl Watch {
             }
         }
         let unpacking = unpacked.join().ok().context("tar")?;
-        Ok((unpacking, self.status))
+        Ok((unpacking, self.status.zip(self.ready)))
     }
 
     fn say(&mut self, order: &str) {

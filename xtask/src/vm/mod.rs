@@ -24,6 +24,7 @@ use self::{
     accel::Accel,
     cache::Cache,
     machine::{Job, Machine, Runs, default_results},
+    share::Share,
 };
 
 mod accel;
@@ -31,6 +32,7 @@ mod cache;
 mod child;
 mod console;
 mod cpio;
+mod demo;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -40,6 +42,8 @@ mod qemu;
 mod results;
 mod root;
 mod share;
+mod sums;
+mod tee;
 mod terminal;
 
 /// Boot a virtual machine with one CPU and run a command in it, or a shell
@@ -79,6 +83,7 @@ pub struct Args {
 enum Task {
     /// The kernels that apt offers
     Kernels,
+    Demo(demo::Args),
 }
 
 /// The machine.
@@ -110,6 +115,7 @@ struct Hardware {
 pub fn main(args: Args) -> Result<ExitCode> {
     match args.task {
         Some(Task::Kernels) => kernels(),
+        Some(Task::Demo(args)) => demo::main(args),
         None => run(args),
     }
 }
@@ -190,6 +196,13 @@ impl Hardware {
             .join(if self.debug { "debug" } else { "release" })
             .join("kernoracle")
     }
+}
+
+/// The scripts that run in the guest, and the loads that they start.
+fn put_scripts(share: &Share, workspace: &Workspace) -> Result<()> {
+    share.script("load.sh", include_str!("guest/load.sh"))?;
+    share.script("demo", include_str!("guest/demo"))?;
+    share.copy(&workspace.root.join("xtask/loads"), "loads")
 }
 
 /// What programs in the guest should know of the caller's terminal.

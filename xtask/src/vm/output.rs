@@ -5,20 +5,9 @@ use std::io::{self, ErrorKind, Read, Write};
 /// What the guest writes behind the last of it: a channel has no end of file.
 const MARK: &[u8] = b"\0kernoracle:end\0";
 
-/// How it went.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Copied {
-    /// All of it, into `to`.
-    Whole,
-    /// All of it was read, but `to` takes no more.
-    Refused,
-    /// The channel closed before the mark.
-    Cut,
-}
-
 /// Hands on at once whatever comes, up to the mark. `refused` is called when `to` fails; the rest is read all the same, so
-/// that the guest does not stop.
-pub fn copy(mut from: impl Read, mut to: impl Write, mut refused: impl FnMut()) -> Copied {
+/// that the guest does not stop. Whether the mark came.
+pub fn copy(mut from: impl Read, mut to: impl Write, mut refused: impl FnMut()) -> bool {
     let mut pending = Vec::new();
     let mut buffer = [0; 64 << 10];
     let mut open = true;
@@ -27,24 +16,20 @@ pub fn copy(mut from: impl Read, mut to: impl Write, mut refused: impl FnMut()) 
             open = false;
             refused();
         }
-        open
     };
     loop {
         let count = match from.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) => {
                 write(&pending);
-                return Copied::Cut;
+                return false;
             }
             Ok(count) => count,
         };
         pending.extend_from_slice(&buffer[..count]);
         if let Some(at) = pending.windows(MARK.len()).position(|bytes| bytes == MARK) {
-            return if write(&pending[..at]) {
-                Copied::Whole
-            } else {
-                Copied::Refused
-            };
+            write(&pending[..at]);
+            return true;
         }
         let held = beginning(&pending);
         write(&pending[..pending.len() - held]);
@@ -92,7 +77,7 @@ mod tests {
             let pieces = Pieces([stream[..cut].to_vec(), stream[cut..].to_vec()].into());
             let mut to = Vec::new();
             let copied = copy(pieces, &mut to, || {});
-            assert_eq!(copied, Copied::Whole);
+            assert!(copied);
             assert_eq!(to, b"a line\n\0kern, not the mark\n");
         }
     }
@@ -100,7 +85,7 @@ mod tests {
     #[test]
     fn a_stream_without_the_mark_is_cut_and_nothing_is_withheld() {
         let mut to = Vec::new();
-        assert_eq!(copy(&b"half\0kern"[..], &mut to, || {}), Copied::Cut);
+        assert!(!copy(&b"half\0kern"[..], &mut to, || {}));
         assert_eq!(to, b"half\0kern");
     }
 
@@ -110,6 +95,6 @@ mod tests {
         let mut told = 0;
         let stream = Pieces([b"five5".to_vec(), b"more\0kernoracle:end\0".to_vec()].into());
         let copied = copy(stream, &mut to[..], || told += 1);
-        assert_eq!((copied, told), (Copied::Refused, 1));
+        assert_eq!((copied, told), (true, 1));
     }
 }
