@@ -7,16 +7,18 @@ use anyhow::{Context as _, Result};
 use crate::{
     bench, command,
     setup::{self, Purpose},
+    vm,
     workspace::Workspace,
 };
 
 /// Test files of this name need the live kernel, and root.
-const LIVE: &str = "live_";
+pub const LIVE: &str = "live_";
 
 /// Set up what is missing and run every test, those on the live kernel included
 ///
 /// At the end a few seconds of a few loads are recorded and evaluated (`bench accuracy --quick`): the model has to be ahead of every
-/// baseline, and the counts have to add up.
+/// baseline, and the counts have to add up. Then the live tests run once more in a virtual machine with one CPU and an older
+/// kernel (`vm matrix --kernel 6.1`).
 ///
 /// Everything is built as the caller; only the test programs of the live tests run as root. A live test
 /// that this kernel cannot run says why it is skipped.
@@ -91,6 +93,12 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         } else {
             println!("bench: 0 passed, 1 failed");
             failed.push("bench accuracy --quick");
+        }
+        if vm::quick_matrix()? {
+            println!("vm: 1 passed, 0 failed");
+        } else {
+            println!("vm: 0 passed, 1 failed");
+            failed.push("vm matrix");
         }
     }
 

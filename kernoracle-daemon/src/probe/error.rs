@@ -38,6 +38,10 @@ pub enum ProbeError {
         "the kernel refuses a ring of {bytes} bytes ({source}): use a smaller --ring-size or free memory"
     )]
     RingTooLarge { bytes: u32, source: io::Error },
+    #[error(
+        "a ring of {bytes} bytes does not fit into the {available} bytes of memory that are available: use a smaller --ring-size or free memory"
+    )]
+    RingBeyondMemory { bytes: u32, available: u64 },
     #[error("--cpu {cpu}: this machine has CPUs 0 to {last}")]
     NoCpu { cpu: u32, last: u32 },
     #[error("the kernel refuses the program {program} ({source}): RUST_LOG=debug shows why")]

@@ -22,6 +22,7 @@ use aya_log::EbpfLogger;
 use decode::{Present, Queues};
 use kernel::Kernel;
 use kernoracle_common::{Control, Counters, MAX_CPUS, PerCpu};
+use procfs::{Current as _, Meminfo};
 use ring::Ring;
 use std::{collections::VecDeque, fmt, io, time::Duration};
 use streams::Streams;
@@ -110,6 +111,7 @@ impl Capture {
         check_ring(config.ring_bytes)?;
         let kernel = Kernel::look()?;
         check_cpus(&config.cpus, kernel.possible_cpus)?;
+        check_memory(config.ring_bytes, available_bytes())?;
 
         let mut ebpf =
             programs::object(&kernel.layout, &kernel.btf, config.ring_bytes, &config.cpus)?;
@@ -420,10 +422,45 @@ fn check_ring(bytes: u32) -> Result<(), ProbeError> {
     })
 }
 
+/// The kernel would fill the ring's pages one by one until others' processes are killed for it: it has to be refused before.
+fn check_memory(ring_bytes: u32, available: Option<u64>) -> Result<(), ProbeError> {
+    match available {
+        // The rest of the machine goes on meanwhile, and needs some too.
+        Some(available) if u64::from(ring_bytes) > available - available / 8 => {
+            Err(ProbeError::RingBeyondMemory {
+                bytes: ring_bytes,
+                available,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `None` where /proc does not tell: then the kernel has the last word.
+fn available_bytes() -> Option<u64> {
+    Meminfo::current().ok()?.mem_available
+}
+
 fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError> {
     let last = possible.min(MAX_CPUS) as u32 - 1;
     match cpus.iter().find(|&&cpu| cpu > last) {
         Some(&cpu) => Err(ProbeError::NoCpu { cpu, last }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_is_refused_that_would_leave_the_machine_no_memory() {
+        check_memory(1 << 30, Some(2 << 30)).unwrap();
+        check_memory(1 << 30, None).unwrap();
+        let error = check_memory(1 << 30, Some((1 << 30) + 4096)).unwrap_err();
+        assert!(
+            error.to_string().contains("use a smaller --ring-size"),
+            "{error}"
+        );
     }
 }

@@ -29,11 +29,6 @@ impl Kernel {
         self.dir.join("vmlinuz")
     }
 
-    /// `6.1` of `6.1.0-56-cloud-amd64`.
-    pub fn series(&self) -> String {
-        series(&self.release)
-    }
-
     /// The newest that fits `wanted`: a series (`6.1`), the beginning of a release (`6.12.117`), or a whole one. A series
     /// means the cloud flavour, which is small and made for virtual machines.
     pub fn get(cache: &Cache, wanted: &str) -> Result<Self> {
@@ -108,10 +103,6 @@ fn choose<'a>(offered: &'a [String], wanted: &str) -> Option<&'a String> {
         .or_else(|| newest("-cloud"))
         .or_else(|| newest(""))
         .or_else(|| newest("-rt"))
-}
-
-pub fn series(release: &str) -> String {
-    release.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// In the order of their value, as versions are compared.
@@ -193,6 +184,5 @@ mod tests {
         is("6.1.0-56-amd64", "6.1.0-56-amd64");
         assert_eq!(chosen("6"), Some("6.12.117+deb12-cloud-amd64".to_owned()));
         assert_eq!(chosen("5.10"), None);
-        assert_eq!(series("6.12.117+deb12-cloud-amd64"), "6.12");
     }
 }

@@ -153,10 +153,10 @@ impl Machine {
         let (events, arrivals) = mpsc::channel();
         signals(events.clone())?;
         let console = Console::read(console, &self.dir.join("console.log"))?;
-        let unpacking = Unpacking::start(results, &job.share.dir().join("results"))?;
         let mut child = Child::start(&mut command)?;
-        // From here on its ends are its own: when it ends, ours see it.
+        // From here on its ends are its own: when it ends, ours see it. So no other child may start before this.
         drop((ends, command));
+        let unpacking = Unpacking::start(results, &job.share.dir().join("results"))?;
         stream(out, job.stdout, events.clone());
         stream(err, job.stderr, events.clone());
         notes(note, events.clone());

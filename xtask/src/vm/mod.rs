@@ -36,7 +36,9 @@ mod demo;
 mod initramfs;
 mod kernel;
 mod machine;
+mod matrix;
 mod modules;
+mod observer;
 mod output;
 mod qemu;
 mod results;
@@ -45,6 +47,7 @@ mod share;
 mod sums;
 mod tee;
 mod terminal;
+mod tests;
 
 /// Boot a virtual machine with one CPU and run a command in it, or a shell
 ///
@@ -84,6 +87,8 @@ enum Task {
     /// The kernels that apt offers
     Kernels,
     Demo(demo::Args),
+    Matrix(matrix::Args),
+    Observer(observer::Args),
 }
 
 /// The machine.
@@ -104,7 +109,7 @@ struct Hardware {
     accel: Option<Accel>,
 
     /// Memory, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
 
     /// Take the kernoracle that the tests run (the dev profile) instead of a release build
@@ -116,8 +121,16 @@ pub fn main(args: Args) -> Result<ExitCode> {
     match args.task {
         Some(Task::Kernels) => kernels(),
         Some(Task::Demo(args)) => demo::main(args),
+        Some(Task::Matrix(args)) => matrix::main(&args),
+        Some(Task::Observer(args)) => observer::main(&args),
         None => run(args),
     }
+}
+
+/// `vm matrix` on 6.1 as part of the tests. Returns whether all is well there.
+pub fn quick_matrix() -> Result<bool> {
+    let code = matrix::main(&matrix::Args::for_tests())?;
+    Ok(code == ExitCode::SUCCESS)
 }
 
 fn kernels() -> Result<ExitCode> {
@@ -176,7 +189,17 @@ fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::from(ended.status))
 }
 
+const MEMORY_MIB: u32 = 2048;
+
 impl Hardware {
+    fn default_debug() -> Self {
+        Self {
+            accel: None,
+            memory: MEMORY_MIB,
+            debug: true,
+        }
+    }
+
     /// All that is needed is there, and `kernoracle` is built.
     fn boot(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
         setup::ensure(workspace, Purpose::Build)?;
@@ -202,6 +225,8 @@ impl Hardware {
 fn put_scripts(share: &Share, workspace: &Workspace) -> Result<()> {
     share.script("load.sh", include_str!("guest/load.sh"))?;
     share.script("demo", include_str!("guest/demo"))?;
+    share.script("matrix", include_str!("guest/matrix"))?;
+    share.script("observer", include_str!("guest/observer"))?;
     share.copy(&workspace.root.join("xtask/loads"), "loads")
 }
 
