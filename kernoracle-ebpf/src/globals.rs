@@ -3,6 +3,8 @@
 //! The section of these is frozen, so the verifier knows each value as a constant: it accepts an
 //! offset from here in a direct load from a kernel object, and cuts out branches on them.
 
+use core::hint::black_box;
+
 use aya_ebpf::Global;
 use kernoracle_common::{ABSENT, MAX_CPUS};
 
@@ -71,12 +73,16 @@ pub fn selected(cpu: u32) -> bool {
     if cpu >= MAX_CPUS {
         return false;
     }
+    // Before 6.8 the verifier forgets the bounds of a value of 32 bits that has been on the stack, and refuses the access below:
+    // bounded once more, where the compiler cannot see that it is needless.
+    const { assert!(MASK_WORDS.is_power_of_two()) };
+    let index = black_box(cpu / 64) & (MASK_WORDS - 1);
     // SAFETY: the index is below MASK_WORDS; the value is set before the program runs, out of the
     // compiler's sight, hence volatile. `Global::load` would copy the whole array to the stack.
     let word = unsafe {
         (&raw const CPU_MASK)
             .cast::<u64>()
-            .add(cpu / 64)
+            .add(index)
             .read_volatile()
     };
     word >> (cpu % 64) & 1 != 0

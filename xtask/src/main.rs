@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod command;
 mod docs;
+mod paper;
 mod run;
 mod setup;
 mod test;
@@ -35,6 +36,7 @@ enum Task {
     Run(run::Args),
     Test(test::Args),
     Vm(vm::Args),
+    Paper(paper::Args),
     Check(check::Args),
     Docs(docs::Args),
     #[command(subcommand)]
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::main(args),
         Task::Test(args) => test::main(&args),
         Task::Vm(args) => vm::main(args),
+        Task::Paper(args) => paper::main(&args),
         Task::Check(args) => check::main(&args),
         Task::Docs(args) => docs::main(&args),
         Task::Bench(bench) => bench::main(&bench),

@@ -10,6 +10,7 @@ use aya::{
     programs::{Iter, Program, ProgramError},
 };
 use kernoracle_common::MAX_CPUS;
+use nix::errno::Errno;
 use std::{
     fs, io,
     os::fd::{AsFd, AsRawFd},
@@ -191,7 +192,8 @@ fn load_raw(ebpf: &mut Ebpf, raw: &'static str) -> Result<(), ProbeError> {
 fn load_error(program: &'static str, error: ProgramError) -> ProbeError {
     debug!(program, %error, "refused");
     let source = errno(error);
-    if not_permitted(&source) {
+    // Not EACCES: that is what the verifier answers to an access that it takes for unsafe.
+    if source.raw_os_error() == Some(Errno::EPERM as i32) {
         return ProbeError::NotPermitted {
             what: format!("loading the program {program}"),
         };

@@ -182,7 +182,7 @@ impl Machine {
         let console = console.last();
         let (unpacking, status) = match watched {
             Ok(ended) => ended,
-            Err(error) => return Err(error.context(self.ends_with(&console, messages)?)),
+            Err(error) => bail!("{error:#}; {}", self.ends_with(&console, messages)?),
         };
         let Some((status, ready)) = status else {
             bail!(

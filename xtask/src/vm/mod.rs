@@ -6,6 +6,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     io::{IsTerminal as _, stdin, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -93,7 +94,7 @@ enum Task {
 
 /// The machine.
 #[derive(clap::Args)]
-struct Options {
+pub struct Options {
     /// A series, the beginning of a release, or a whole one; `vm kernels` lists them
     #[arg(long, value_name = "VERSION", default_value = "6.1")]
     kernel: String,
@@ -115,6 +116,10 @@ struct Hardware {
     /// Take the kernoracle that the tests run (the dev profile) instead of a release build
     #[arg(long)]
     debug: bool,
+
+    /// Take this kernoracle, and build none
+    #[arg(long, value_name = "FILE", conflicts_with = "debug")]
+    binary: Option<PathBuf>,
 }
 
 pub fn main(args: Args) -> Result<ExitCode> {
@@ -197,15 +202,23 @@ impl Hardware {
             accel: None,
             memory: MEMORY_MIB,
             debug: true,
+            binary: None,
         }
     }
 
     /// All that is needed is there, and `kernoracle` is built.
     fn boot(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
-        setup::ensure(workspace, Purpose::Build)?;
+        self.build(workspace)?;
         setup::ensure_vm()?;
-        build::daemon(workspace, !self.debug)?;
         self.machine(workspace, kernel)
+    }
+
+    fn build(&self, workspace: &Workspace) -> Result<()> {
+        if self.binary.is_some() {
+            return Ok(());
+        }
+        setup::ensure(workspace, Purpose::Build)?;
+        build::daemon(workspace, !self.debug)
     }
 
     fn machine(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
@@ -214,6 +227,9 @@ impl Hardware {
     }
 
     fn binary(&self, workspace: &Workspace) -> PathBuf {
+        if let Some(binary) = &self.binary {
+            return binary.clone();
+        }
         workspace
             .target
             .join(if self.debug { "debug" } else { "release" })
@@ -221,11 +237,52 @@ impl Hardware {
     }
 }
 
+impl Options {
+    /// `kernoracle`, built for this machine as for the guest.
+    pub fn built(&self, workspace: &Workspace) -> Result<PathBuf> {
+        self.hardware.build(workspace)?;
+        Ok(self.hardware.binary(workspace))
+    }
+}
+
+/// Records the paper's load into `work`: `paper.kot`, and beside perf `both.kot` and `perf-script.txt`. The `kernoracle` that did.
+pub fn record_paper(
+    options: &Options,
+    workspace: &Workspace,
+    durations: &[String],
+    work: &Path,
+) -> Result<PathBuf> {
+    let machine = options.hardware.boot(workspace, &options.kernel)?;
+    let binary = options.hardware.binary(workspace);
+    let share = machine.share()?;
+    share.program(&binary, "bin/kernoracle")?;
+    put_scripts(&share, workspace)?;
+    let mut command: Vec<OsString> = vec!["/host/paper".into()];
+    command.extend(durations.iter().map(Into::into));
+    let ended = machine.run(Job {
+        share,
+        command: Runs::Command(command),
+        environment: environment(),
+        stdout: output::inherited(true),
+        stderr: output::inherited(true),
+        limit: None,
+        results: work.to_owned(),
+    })?;
+    ensure!(
+        ended.status == 0,
+        "the guest's script ended with status {}",
+        ended.status
+    );
+    fs::write(work.join("accel.txt"), machine.accel.name())?;
+    Ok(binary)
+}
+
 /// The scripts that run in the guest, and the loads that they start.
 fn put_scripts(share: &Share, workspace: &Workspace) -> Result<()> {
     share.script("load.sh", include_str!("guest/load.sh"))?;
     share.script("demo", include_str!("guest/demo"))?;
     share.script("matrix", include_str!("guest/matrix"))?;
+    share.script("paper", include_str!("guest/paper"))?;
     share.script("observer", include_str!("guest/observer"))?;
     share.copy(&workspace.root.join("xtask/loads"), "loads")
 }
