@@ -158,7 +158,7 @@ fn data(page: &mut String, found: &Findings) -> Result<()> {
 
 fn loss(page: &mut String, losses: &[Loss]) -> Result<()> {
     let trained = || losses.iter().filter(|loss| loss.epoch > 0);
-    let (Some(first), Some(last)) = (trained().next(), trained().last()) else {
+    let (Some(first), Some(last)) = (trained().next(), trained().next_back()) else {
         anyhow::bail!("the loss curve is empty");
     };
     writeln!(

@@ -1,7 +1,10 @@
 //! The archive that the kernel unpacks as its first root: cpio, format `newc`
 //! (kernel: `Documentation/driver-api/early-userspace/buffer-format.rst`).
 
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -51,8 +54,11 @@ impl<W: Write> Archive<W> {
             name_size,
             0,
         ];
-        let mut head: String = head.iter().map(|field| format!("{field:08X}")).collect();
-        head.insert_str(0, "070701");
+        let head = head.iter().fold(String::from("070701"), |mut text, field| {
+            // A String takes whatever is written.
+            let _ = write!(text, "{field:08X}");
+            text
+        });
         self.padded(&[head.as_bytes(), name.as_bytes(), &[0]])?;
         self.padded(&[contents])
     }
@@ -82,10 +88,7 @@ mod tests {
         let first = "070701\
             00000001000081ED000000000000000000000001000000000000000900000000000000000000000000000000\
             0000000500000000init\0\0#!/bin/sh\0\0\0";
-        assert_eq!(
-            &text[..first.len()],
-            first.replacen("init\0\0", "init\0\0", 1)
-        );
+        assert_eq!(&text[..first.len()], first);
         assert!(text[first.len()..].contains("TRAILER!!!\0"));
         assert_eq!(text.len() % 4, 0);
     }

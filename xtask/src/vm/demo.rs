@@ -31,7 +31,7 @@ pub struct Args {
 
     /// Passed on to `kernoracle run`, after `--`
     #[arg(last = true, value_name = "ARGS")]
-    args: Vec<String>,
+    passed_on: Vec<String>,
 }
 
 pub fn main(args: Args) -> Result<ExitCode> {
@@ -49,7 +49,7 @@ pub fn main(args: Args) -> Result<ExitCode> {
         "--duration".into(),
         duration.replace(' ', "").into(),
     ];
-    command.extend(args.args.into_iter().map(Into::into));
+    command.extend(args.passed_on.into_iter().map(Into::into));
     let kept = Kept::default();
     let (told, first) = mpsc::channel();
     let ended = machine.run(Job {

@@ -36,9 +36,17 @@ pub struct Args {
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..))]
     seconds: u32,
 
+    /// A program of the live tests, such as live_cli; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    tests: Vec<String>,
+
     #[command(flatten)]
     hardware: Hardware,
 }
+
+/// Those that every `cargo xtask test` runs in the guest: what differs from kernel to kernel, in a few minutes. The others
+/// take longer where the CPU is emulated, and try more of the daemon than of the kernel.
+const QUICK: [&str; 3] = ["live_cli", "live_errors", "live_probe"];
 
 impl Args {
     /// The kernel that differs most from that of a machine of today.
@@ -46,6 +54,7 @@ impl Args {
         Self {
             kernel: vec!["6.1".to_owned()],
             seconds: 20,
+            tests: QUICK.map(str::to_owned).to_vec(),
             hardware: Hardware::default_debug(),
         }
     }
@@ -95,7 +104,7 @@ const LOADS: [&str; 2] = ["nginx-ab", "hackbench-pipe"];
 fn on(kernel: &str, args: &Args, workspace: &Workspace) -> Result<On> {
     let machine = args.hardware.machine(workspace, kernel)?;
     let share = machine.share()?;
-    let names = tests::put(&share, workspace)?;
+    let names = tests::put(&share, workspace, &args.tests)?;
     put_scripts(&share, workspace)?;
     let release = machine.kernel.release.clone();
     let results = workspace.target.join("vm/matrix").join(&release);

@@ -9,7 +9,7 @@ const MARK: &[u8] = b"\0kernoracle:end\0";
 /// that the guest does not stop. Whether the mark came.
 pub fn copy(mut from: impl Read, mut to: impl Write, mut refused: impl FnMut()) -> bool {
     let mut pending = Vec::new();
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
     let mut open = true;
     let mut write = |bytes: &[u8]| {
         if open && to.write_all(bytes).and_then(|()| to.flush()).is_err() {

@@ -8,16 +8,25 @@ use serde_json::Value;
 use super::share::Share;
 use crate::{build, command, test, workspace::Workspace};
 
-/// Builds them, puts them beside each other as cargo does, so that they find the binary; their names.
-pub fn put(share: &Share, workspace: &Workspace) -> Result<Vec<String>> {
+/// Builds them, puts those that are `wanted` (all if none is named) beside each other as cargo does, so that they find the
+/// binary; their names.
+pub fn put(share: &Share, workspace: &Workspace, wanted: &[String]) -> Result<Vec<String>> {
     build::for_tests(workspace)?;
     let programs = programs(workspace)?;
     share.program(&workspace.target.join("debug/kernoracle"), "bin/kernoracle")?;
     let mut names = Vec::new();
     for program in programs {
         let name = name(&program).with_context(|| program.display().to_string())?;
-        share.program(&program, &format!("bin/deps/{name}"))?;
-        names.push(name);
+        if wanted.is_empty() || wanted.contains(&name) {
+            share.program(&program, &format!("bin/deps/{name}"))?;
+            names.push(name);
+        }
+    }
+    for name in wanted {
+        ensure!(
+            names.contains(name),
+            "--tests {name}: there is no such program"
+        );
     }
     names.sort();
     Ok(names)
