@@ -4,9 +4,12 @@
 
 pub mod baseline;
 pub mod cli;
+pub mod forecast;
 pub mod model;
 pub mod oracle;
+pub mod paper;
 mod parallel;
+mod plot;
 mod priority;
 pub mod probe;
 pub mod report;

@@ -18,7 +18,7 @@ pub const SITUATIONS: usize = 11;
 pub type SituationMatches = [Option<Row>; SITUATIONS];
 
 /// The counts of one CPU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Contexts {
     orders: Table,
     recent: [u32; LONGEST],

@@ -5,6 +5,7 @@ mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod forecast;
 mod live;
 mod log_fields;
 mod man;
@@ -14,6 +15,7 @@ mod replay;
 mod run;
 mod signals;
 mod train;
+mod train_paper;
 mod units;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -62,6 +64,7 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Forecast(forecast::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
+        Command::Forecast(args) => forecast::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),

@@ -22,7 +22,7 @@ pub struct Wakes {
 }
 
 /// The counts of one CPU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WakeCounts {
     table: Table,
     /// Of the present run: the task's own, its role's.

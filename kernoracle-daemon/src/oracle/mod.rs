@@ -7,6 +7,7 @@ mod cause;
 mod clock;
 mod config;
 mod cpu;
+mod fork;
 mod input;
 pub mod outcome;
 mod scoring;
@@ -14,6 +15,7 @@ mod teacher;
 
 pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError, StartFrom};
+pub use fork::Outlook;
 
 use crate::baseline::Backoff;
 use crate::model::{
@@ -53,6 +55,8 @@ pub struct Oracle {
     overload: bool,
     number: u64,
     ppm8: bool,
+    /// Runs on what it foretells itself.
+    forked: bool,
     refine_list: Vec<u32>,
 }
 
@@ -91,6 +95,7 @@ impl Oracle {
             overload: false,
             number: 0,
             ppm8: false,
+            forked: false,
             refine_list: Vec::new(),
             config,
         })
@@ -220,7 +225,9 @@ impl Oracle {
             self.state(cpu).cut(Unscored::Broken);
         }
         // The last wake-up's prediction, made from what is known before the switch.
-        self.refine(cpu);
+        if !self.forked {
+            self.refine(cpu);
+        }
 
         let before = Before::new(&self.queues, cpu, ts_ns, switch);
         let entered_ns = self.queues.cpu(cpu).current_since_ns;

@@ -145,7 +145,7 @@ fn inverse_softplus(distance: f32) -> f32 {
 }
 
 /// Run times of all tasks, by context.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RunTimes {
     histories: Table<History>,
     habits: Table<Habits>,

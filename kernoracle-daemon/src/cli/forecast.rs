@@ -1,0 +1,324 @@
+//! `kernoracle forecast`.
+
+use super::{
+    diagnostics,
+    options::{check_directory, start},
+    train::Recipe,
+    train_paper::{test_share, write},
+};
+use crate::{
+    forecast::{
+        ForecastError, Latency, Named, OneStep, Path as Foretold, Paths, Report, Scorer, Shown,
+        Task, foretell_by_oracle, foretell_by_paper, picture, starts,
+    },
+    oracle::{Config, Engine, Learning, Oracle, StartFrom},
+    paper::{PaperModel, sequence::Sequence},
+    report::Format,
+    trace::TraceReader,
+};
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Switches in the oracle's window, as in run.
+const WINDOW: usize = 64;
+/// Decisions between two steps of the learner, as in replay.
+const LEARN_EVERY: u32 = 256;
+
+/// Run a model on from points of a trace file on its own output
+///
+/// From many points of the test part, the last 30 % of the switches of one CPU,
+/// the model foretells the next --steps switches without seeing any of them: who
+/// enters, and when. Prints, over all those points:
+///   top-1 of step k     share of forecasts whose k-th task is the right one
+///   error of step k     median of |foretold - actual| / actual, of the time between two switches
+///                       and of the time from the start to the k-th
+///   steps right         from the first on, before the first wrong one
+/// beside four baselines: order-1, back-off-8, the last cycle repeated, and always
+/// the most frequent task. Formulas: docs/forecast.md.
+///
+/// The default recipe lets the oracle run on in a simulation: who is next and for
+/// how long the current task runs is its prediction, what the task does meanwhile
+/// are its habits. `forecast` is the task that --draws such simulations think
+/// likeliest together, `likeliest path` the one in which always the likeliest
+/// comes. The paper's recipe feeds its output back and names the task with the
+/// greatest number.
+///
+/// Examples:
+///   kernoracle forecast nginx.kot -o forecast.svg
+///   kernoracle train --recipe paper nginx.kot -o paper.safetensors
+///   kernoracle forecast nginx.kot --recipe paper --model paper.safetensors -o paper.svg --json paper.json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// A trace file, as record writes it
+    file: PathBuf,
+
+    /// Whose forecast
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    recipe: Recipe,
+
+    /// The model: for --recipe paper one that train --recipe paper wrote; else as in replay [default: the one in the program]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// Switches to foretell
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    steps: u32,
+
+    /// Points to foretell from, at most, evenly over the test part
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    starts: u32,
+
+    /// Draw the forecast from this switch on, counted from 0 [default: the middle of the points]
+    #[arg(long, value_name = "SWITCH")]
+    from: Option<usize>,
+
+    /// Share of the switches, at the end, that is foretold; at most what the model was not trained on
+    #[arg(long, value_name = "SHARE", default_value = "30%", value_parser = test_share)]
+    test: f64,
+
+    /// The CPU whose switches are foretold [default: the one with most]
+    #[arg(long, value_name = "CPU", value_parser = clap::value_parser!(u32).range(0..=8191))]
+    cpu: Option<u32>,
+
+    /// Simulations drawn at each point (default recipe)
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    draws: u32,
+
+    /// Seed of the learner and of what is drawn
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// Draw input, forecast and what came
+    #[arg(short, long, value_name = "OUT.svg")]
+    out: Option<PathBuf>,
+
+    /// Write all figures to this file; the fields are in docs/forecast.md
+    #[arg(long, value_name = "OUT.json")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let _diagnostics = diagnostics::start(Format::Text)?;
+    check_outputs(args)?;
+    if args.file == Path::new("-") {
+        bail!("-: a forecast reads its file more than once; give a file");
+    }
+    let file = &args.file;
+    let model = match (args.recipe, &args.model) {
+        (Recipe::Paper, None) => {
+            bail!("--recipe paper needs --model: a file that train --recipe paper wrote")
+        }
+        (Recipe::Paper, Some(path)) => Chosen::Paper(path, Box::new(PaperModel::load(path)?)),
+        (Recipe::Default, path) => {
+            let from = path.as_ref().map(|path| start(&path.to_string_lossy()));
+            let from = match from {
+                Some(Ok(from)) => from,
+                None => StartFrom::Default,
+                Some(Err(never)) => match never {},
+            };
+            let (model, name) = from.model(args.seed)?;
+            Chosen::Default(Box::new(model), name)
+        }
+    };
+    let sequence = Sequence::read(file, args.cpu)?;
+    if let Some(lost) = &sequence.lost {
+        tracing::warn!("{}: foretold from what is left: {lost}", file.display());
+    }
+    let steps = args.steps as usize;
+    let len = sequence.samples.len();
+    let test = match &model {
+        Chosen::Paper(_, paper) => args.test.min(paper.training.test),
+        Chosen::Default(..) => args.test,
+    };
+    let test_from = sequence.test_from(test).max(1);
+    let whole = |start: usize| sequence.whole(start..start + steps);
+    let mut points = starts(whole, test_from, len, steps, args.starts as usize);
+    if points.is_empty() {
+        return Err(ForecastError::TooShort {
+            path: file.clone(),
+            cpu: sequence.cpu,
+            have: len - test_from.min(len),
+            steps,
+        }
+        .into());
+    }
+    let scored = points.clone();
+    let shown = args.from.unwrap_or(points[points.len() / 2]);
+    if shown < test_from || shown + steps > len || !whole(shown) {
+        return Err(ForecastError::From {
+            path: file.clone(),
+            from: shown,
+            steps,
+            first: test_from,
+            end: len,
+        }
+        .into());
+    }
+    if let Err(place) = points.binary_search(&shown) {
+        points.insert(place, shown);
+    }
+
+    let progress = progress_bar(points.len());
+    let mut scorer = Scorer::new(steps);
+    let mut drawn = Foretold::new();
+    let each = |from: usize, paths: Paths| {
+        if scored.binary_search(&from).is_ok() {
+            scorer.add(&paths, &sequence.samples[from..from + steps]);
+        }
+        if from == shown {
+            drawn = shown_path(&paths);
+        }
+        progress.inc(1);
+    };
+    let (name, (one_step, latency)) = match model {
+        Chosen::Paper(path, model) => {
+            if model.encoding.places(&sequence).iter().all(Option::is_none) {
+                return Err(ForecastError::NoTaskKnown {
+                    model: path.clone(),
+                    path: file.clone(),
+                }
+                .into());
+            }
+            let told = foretell_by_paper(&model, &sequence, test_from, &points, steps, each)?;
+            (model.to_string(), told)
+        }
+        Chosen::Default(model, name) => {
+            let task = Task {
+                cpu: sequence.cpu,
+                test_from,
+                starts: &points,
+                steps,
+                draws: args.draws,
+                seed: args.seed,
+            };
+            let config = Config {
+                window: WINDOW,
+                seed: args.seed,
+                learning: Learning::Inline { every: LEARN_EVERY },
+                engine: Engine::Plain,
+                model: StartFrom::Untrained,
+                live: true,
+            };
+            let mut reader = TraceReader::open(file)?;
+            let oracle = Oracle::with_model(config, *model, name.clone())?;
+            (name, foretell_by_oracle(oracle, &mut reader, &task, each)?)
+        }
+    };
+    progress.finish_and_clear();
+    let report = report(
+        args,
+        &sequence,
+        test_from,
+        name,
+        (one_step, latency),
+        scorer,
+        (shown, &drawn),
+    );
+    if let Some(path) = &args.out {
+        let title = format!(
+            "{} recipe: {steps} steps from switch {shown}",
+            report.recipe
+        );
+        write(path, picture(&sequence, shown, &drawn, &title)?.as_bytes())?;
+    }
+    if let Some(path) = &args.json {
+        let mut json = serde_json::to_vec_pretty(&report)?;
+        json.push(b'\n');
+        write(path, &json)?;
+    }
+    io::stdout().lock().write_all(report.text().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+enum Chosen<'a> {
+    Paper(&'a PathBuf, Box<PaperModel>),
+    Default(Box<crate::model::Model>, String),
+}
+
+fn check_outputs(args: &Args) -> anyhow::Result<()> {
+    for path in [&args.out, &args.json].into_iter().flatten() {
+        check_directory(path)?;
+        if path == &args.file {
+            bail!("{}: would overwrite the trace file", path.display());
+        }
+    }
+    if args.out.is_some() && args.out == args.json {
+        bail!("--out and --json need two files");
+    }
+    if let Some(out) = &args.out
+        && out.extension().is_none_or(|extension| extension != "svg")
+    {
+        bail!(
+            "{}: pictures are SVG; give a name that ends in .svg",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+/// A path that could be: where there are several, the votes of many do not make one.
+fn shown_path(paths: &Paths) -> Foretold {
+    let named = |name: &str| paths.iter().find(|(other, _)| *other == name);
+    let path = named("path").or_else(|| named("forecast"));
+    path.map(|(_, path)| path.clone()).unwrap_or_default()
+}
+
+fn report(
+    args: &Args,
+    sequence: &Sequence,
+    test_from: usize,
+    model: String,
+    (one_step, latency_us): (OneStep, Latency),
+    scorer: Scorer,
+    (from, foretold): (usize, &Foretold),
+) -> Report {
+    let scored = scorer.finish();
+    Report {
+        file: args.file.display().to_string(),
+        recipe: match args.recipe {
+            Recipe::Default => "default",
+            Recipe::Paper => "paper",
+        },
+        model,
+        cpu: sequence.cpu,
+        switches: sequence.samples.len(),
+        tasks: sequence.names.len(),
+        test_from,
+        starts: scored.starts,
+        steps: args.steps as usize,
+        seed: args.seed,
+        one_step: one_step.finish(),
+        latency_us,
+        forecasters: scored.forecasters,
+        at_step: scored.at_step,
+        horizon: scored.horizon,
+        mean_top1: scored.mean_top1,
+        beats_until: scored.beats_until,
+        top1_by_step: scored.top1_by_step,
+        picture: Shown {
+            from,
+            steps: args.steps as usize,
+            foretold: (foretold.iter())
+                .map(|step| Named {
+                    task: step
+                        .task
+                        .map(|task| sequence.names[task as usize].to_string()),
+                    diff_ns: step.diff_ns,
+                })
+                .collect(),
+        },
+    }
+}
+
+/// Hidden where standard error is no terminal.
+fn progress_bar(points: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("forecasts {bar:40} {pos}/{len} {eta}")
+        .expect("the template is well-formed");
+    ProgressBar::new(points as u64).with_style(style)
+}
