@@ -74,6 +74,16 @@ impl Contexts {
         for hash in std::mem::take(&mut self.keys).into_iter().flatten() {
             self.situations.add(hash, sym);
         }
+        self.enter(sym);
+    }
+
+    /// Makes `sym` part of the present context without counting it.
+    pub fn pass(&mut self, sym: Sym) {
+        self.keys = [None; SITUATIONS];
+        self.enter(sym.raw());
+    }
+
+    fn enter(&mut self, sym: u32) {
         self.recent.copy_within(..LONGEST - 1, 1);
         self.recent[0] = sym;
         self.seen = (self.seen + 1).min(LONGEST);

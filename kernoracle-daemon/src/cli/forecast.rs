@@ -29,6 +29,9 @@ const WINDOW: usize = 64;
 /// Decisions between two steps of the learner, as in replay.
 const LEARN_EVERY: u32 = 256;
 
+/// Points before the test part at which the default recipe tries what to trust.
+const REHEARSALS: usize = 20;
+
 /// Run a model on from points of a trace file on its own output
 ///
 /// From many points of the test part, the last 30 % of the switches of one CPU,
@@ -189,10 +192,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             (model.to_string(), told)
         }
         Chosen::Default(model, name) => {
+            let before = sequence.samples.len() / 4;
+            let rehearsals = starts(whole, before, test_from, steps, REHEARSALS);
             let task = Task {
                 cpu: sequence.cpu,
                 test_from,
                 starts: &points,
+                rehearsals: &rehearsals,
                 steps,
                 draws: args.draws,
                 seed: args.seed,
@@ -265,7 +271,9 @@ fn check_outputs(args: &Args) -> anyhow::Result<()> {
 /// A path that could be: where there are several, the votes of many do not make one.
 fn shown_path(paths: &Paths) -> Foretold {
     let named = |name: &str| paths.iter().find(|(other, _)| *other == name);
-    let path = named("path").or_else(|| named("forecast"));
+    let path = named("drawn")
+        .or_else(|| named("path"))
+        .or_else(|| named("forecast"));
     path.map(|(_, path)| path.clone()).unwrap_or_default()
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Where a cycle does not give the times, each task runs as long as the median of its last 16 runs.
 
-use super::{Path, Paths, Step};
+use super::{Path, Paths, walk};
 use crate::paper::sequence::Sample;
 use crate::runqueue::RunHistory;
 use foldhash::HashMap;
@@ -84,7 +84,7 @@ impl Baselines {
 
     fn by_counts(&self, longest: usize, steps: usize) -> Path {
         let mut context = self.context();
-        let mut path = Path::with_capacity(steps);
+        let mut path = Vec::with_capacity(steps);
         for _ in 0..steps {
             let from = context.len().saturating_sub(longest);
             let row = (from..context.len()).find_map(|at| self.counts.get(&key(&context[at..])));
@@ -98,16 +98,13 @@ impl Baselines {
             let Some((task, _)) = likeliest.or_else(|| Some((self.frequent()?, 0))) else {
                 break;
             };
-            path.push(Step {
-                task: Some(task),
-                diff_ns: self.run_ns(context.last().copied()),
-            });
+            path.push((Some(task), self.run_ns(context.last().copied())));
             if context.len() == LONGEST {
                 context.remove(0);
             }
             context.push(task);
         }
-        path
+        walk(path.into_iter())
     }
 
     fn by_cycle(&self, steps: usize) -> Path {
@@ -125,24 +122,29 @@ impl Baselines {
         if cycle == 0 {
             return Path::new();
         }
-        (0..steps)
-            .map(|step| {
-                let sample = past[len - cycle + step % cycle];
-                Step {
-                    task: Some(sample.task),
-                    diff_ns: sample.diff_ns as f64,
-                }
-            })
-            .collect()
+        walk((0..steps).map(|step| {
+            let sample = past[len - cycle + step % cycle];
+            (Some(sample.task), sample.diff_ns as f64)
+        }))
     }
 
     fn by_frequency(&self, steps: usize) -> Path {
         let task = self.frequent();
-        let step = Step {
-            task,
-            diff_ns: self.run_ns(task),
-        };
-        vec![step; steps]
+        walk((0..steps).map(|_| (task, self.run_ns(task))))
+    }
+
+    /// Share of the switches into each task, so far.
+    pub fn frequency(&self) -> Vec<f64> {
+        let all = self.past.len().max(1) as f64;
+        self.frequent
+            .iter()
+            .map(|count| *count as f64 / all)
+            .collect()
+    }
+
+    /// The switches so far.
+    pub fn past(&self) -> &[Sample] {
+        &self.past
     }
 
     fn frequent(&self) -> Option<u32> {

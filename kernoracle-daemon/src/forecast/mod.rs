@@ -12,6 +12,7 @@ mod placement;
 mod score;
 mod simulator;
 mod text;
+mod together;
 
 pub use baselines::Baselines;
 pub use habits::Habits;
@@ -34,6 +35,8 @@ pub struct Step {
     pub task: Option<u32>,
     /// ns since the switch before.
     pub diff_ns: f64,
+    /// ns from the last switch that happened.
+    pub elapsed_ns: f64,
 }
 
 /// Foretold switches, the first one first.
@@ -41,6 +44,20 @@ pub type Path = Vec<Step>;
 
 /// What a forecaster gives at one start: paths by the index of their name in [`Report::forecasters`].
 pub type Paths = Vec<(&'static str, Path)>;
+
+/// The path of these tasks and the times between them.
+pub fn walk(steps: impl Iterator<Item = (Option<u32>, f64)>) -> Path {
+    let mut elapsed_ns = 0.0;
+    let mut step = |(task, diff_ns)| {
+        elapsed_ns += diff_ns;
+        Step {
+            task,
+            diff_ns,
+            elapsed_ns,
+        }
+    };
+    steps.map(&mut step).collect()
+}
 
 /// Why there is no forecast.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,15 @@
 //! The default model runs on: several simulations, and at each step the task that they think likeliest together.
 
 use super::score::{Engine, Latency, OneStep, relative_error};
+use super::together::{Together, Trust};
 use super::{Baselines, Chance, ForecastError, Habits, Path, Paths, Simulator, Step};
 use crate::oracle::Oracle;
 use crate::oracle::outcome::{Decision, Sink, Unscored};
 use crate::paper::sequence::Builder;
 use crate::trace::TraceReader;
-use foldhash::HashMap;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
 
 /// What is to be foretold.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Task<'a> {
     pub test_from: usize,
     /// In their order.
     pub starts: &'a [usize],
+    /// Points before the test part at which is tried what to trust; in their order.
+    pub rehearsals: &'a [usize],
     pub steps: usize,
     /// Simulations that are drawn, beside the likeliest.
     pub draws: u32,
@@ -70,7 +73,13 @@ pub fn foretell_by_oracle(
     let mut habits = Habits::new(task.cpu);
     let mut baselines = Baselines::new();
     let mut builder = Builder::new(task.cpu);
-    let mut starts = task.starts.iter().peekable();
+    let mut points: Vec<usize> = task.rehearsals.iter().chain(task.starts).copied().collect();
+    points.sort_unstable();
+    points.dedup();
+    let mut points = points.into_iter().peekable();
+    let mut trust = Trust::default();
+    // Paths whose outcome is not known yet.
+    let mut open: VecDeque<(usize, Vec<Path>)> = VecDeque::new();
     while let Some(event) = reader.next_event()? {
         oracle.event(event, &mut listener);
         habits.event(event, oracle.queues());
@@ -79,11 +88,32 @@ pub fn foretell_by_oracle(
         };
         baselines.push(sample);
         listener.at += 1;
-        if starts.next_if(|start| **start == listener.at).is_some() {
-            let mut paths = simulations(&oracle, &habits, &builder, task, listener.at);
-            paths.extend(baselines.paths(task.steps));
-            each(listener.at, paths);
+        let at = listener.at;
+        if points.next_if_eq(&at).is_none() {
+            continue;
         }
+        let past = baselines.past();
+        while let Some((from, paths)) = take_if_known(&mut open, at, task.steps) {
+            let truth = &past[from..from + task.steps];
+            if truth.iter().all(|sample| !sample.cut) {
+                trust.judge(&paths, truth);
+            }
+        }
+        let simulated = simulate(&oracle, &habits, &builder, task, at);
+        let others = baselines.paths(task.steps);
+        let mut choice = simulated.together.answers(&baselines.frequency());
+        choice.push(simulated.likeliest.clone());
+        choice.extend(others.iter().map(|(_, path)| path.clone()));
+        if task.starts.binary_search(&at).is_ok() {
+            let mut paths = vec![
+                ("forecast", trust.choose(&choice)),
+                ("path", simulated.likeliest),
+            ];
+            paths.extend(simulated.drawn.map(|path| ("drawn", path)));
+            paths.extend(others);
+            each(at, paths);
+        }
+        open.push_back((at, choice));
     }
     let latency = Latency {
         plain: Engine::new(listener.times_ns),
@@ -92,23 +122,23 @@ pub fn foretell_by_oracle(
     Ok((listener.one_step, latency))
 }
 
-/// What the simulations say together of one step.
-#[derive(Default)]
-struct Together {
-    votes: HashMap<u32, f32>,
-    runs_ns: Vec<f64>,
+/// The simulations at one point.
+struct Simulated {
+    together: Together,
+    likeliest: Path,
+    /// The first of those that were drawn.
+    drawn: Option<Path>,
 }
 
-fn simulations(
+fn simulate(
     oracle: &Oracle,
     habits: &Habits,
     builder: &Builder,
     task: &Task<'_>,
     start: usize,
-) -> Paths {
-    let mut steps: Vec<Together> = Vec::new();
-    steps.resize_with(task.steps, Together::default);
-    let mut likeliest = Path::new();
+) -> Simulated {
+    let mut together = Together::new(task.steps);
+    let mut paths = Vec::new();
     for draw in 0..=task.draws {
         let chance = if draw == 0 {
             Chance::Likeliest
@@ -118,34 +148,42 @@ fn simulations(
             Chance::Drawn(random)
         };
         let mut simulator = Simulator::new(oracle, habits, task.cpu, chance);
-        for together in &mut steps {
+        let mut path = Path::new();
+        together.begin();
+        for step in 0..task.steps {
             let Some(foretold) = simulator.step() else {
                 break;
             };
-            if draw == 0 {
-                likeliest.push(Step {
-                    task: builder.task_of(simulator.pid(foretold.next)),
-                    diff_ns: foretold.run_ns as f64,
-                });
-            }
-            for (sym, p) in foretold.possible {
-                if let Some(task) = builder.task_of(simulator.pid(sym)) {
-                    *together.votes.entry(task).or_default() += p;
-                }
-            }
-            together.runs_ns.push(foretold.run_ns as f64);
+            let diff_ns = foretold.run_ns as f64;
+            let elapsed_ns = path.last().map_or(0.0, |step: &Step| step.elapsed_ns) + diff_ns;
+            let possible = foretold.possible.iter();
+            let named =
+                possible.filter_map(|(sym, p)| Some((builder.task_of(simulator.pid(*sym))?, *p)));
+            together.add(step, named, (diff_ns, elapsed_ns));
+            path.push(Step {
+                task: builder.task_of(simulator.pid(foretold.next)),
+                diff_ns,
+                elapsed_ns,
+            });
+        }
+        if draw < 2 {
+            paths.push(path);
         }
     }
-    let forecast = steps.into_iter().map_while(|mut together| {
-        together.runs_ns.sort_by(f64::total_cmp);
-        let diff_ns = *together.runs_ns.get(together.runs_ns.len() / 2)?;
-        let votes = together.votes.into_iter();
-        // Of equals the task that was seen first.
-        let best = votes.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
-        Some(Step {
-            task: best.map(|(task, _)| task),
-            diff_ns,
-        })
-    });
-    vec![("forecast", forecast.collect()), ("path", likeliest)]
+    let drawn = (paths.len() > 1).then(|| paths.swap_remove(1));
+    Simulated {
+        together,
+        likeliest: paths.swap_remove(0),
+        drawn,
+    }
+}
+
+/// The oldest paths, if all their steps lie before `at`.
+fn take_if_known(
+    open: &mut VecDeque<(usize, Vec<Path>)>,
+    at: usize,
+    steps: usize,
+) -> Option<(usize, Vec<Path>)> {
+    let known = open.front().is_some_and(|(from, _)| from + steps <= at);
+    if known { open.pop_front() } else { None }
 }

@@ -1,7 +1,7 @@
 //! The paper's model runs on: its output, as it is, is its next input.
 
 use super::score::{Engine, Latency, OneStep, relative_error};
-use super::{Baselines, ForecastError, Path, Paths, Step};
+use super::{Baselines, ForecastError, Paths, walk};
 use crate::paper::sequence::Sequence;
 use crate::paper::{PaperModel, Reference, Stepper, greatest};
 use std::time::Instant;
@@ -31,12 +31,10 @@ pub fn foretell_by_paper(
             task_of[*place as usize] = Some(task as u32);
         }
     }
-    let guess = |out: &[f32]| -> Option<Step> {
+    let guess = |out: &[f32]| -> Option<(Option<u32>, f64)> {
         let (time, tasks) = out.split_last()?;
-        Some(Step {
-            task: greatest(tasks).and_then(|place| task_of[place]),
-            diff_ns: encoding.unscale(*time),
-        })
+        let task = greatest(tasks).and_then(|place| task_of[place]);
+        Some((task, encoding.unscale(*time)))
     };
     let mut stepper = Stepper::new(layout);
     let mut baselines = Baselines::new();
@@ -46,24 +44,24 @@ pub fn foretell_by_paper(
     for (i, sample) in sequence.samples.iter().enumerate() {
         if starts.next_if(|start| **start == i).is_some() {
             let mut ahead = stepper.clone();
-            let mut path = Path::with_capacity(steps);
+            let mut path = Vec::with_capacity(steps);
             for step in 0..steps {
                 if step > 0 {
                     ahead.feed_back(layout, weights);
                 }
                 path.extend(guess(&ahead.out));
             }
-            let mut paths = vec![("forecast", path)];
+            let mut paths = vec![("forecast", walk(path.into_iter()))];
             paths.extend(baselines.paths(steps));
             each(i, paths);
         }
         if sample.cut {
             stepper = Stepper::new(layout);
         } else if i >= test_from
-            && let Some(step) = guess(&stepper.out)
+            && let Some((task, diff_ns)) = guess(&stepper.out)
         {
-            let error = relative_error(step.diff_ns, sample.diff_ns as f64);
-            one_step.add(step.task == Some(sample.task), None, Some(error));
+            let error = relative_error(diff_ns, sample.diff_ns as f64);
+            one_step.add(task == Some(sample.task), None, Some(error));
         }
         baselines.push(*sample);
         let encoded = encoding.encode(&places, *sample);

@@ -220,14 +220,13 @@ impl Scorer {
             }
             let exact = path.iter().zip(truth).take_while(|pair| right(*pair));
             record.exact.push(exact.count());
-            let (mut foretold, mut actual, mut next) = (0.0, 0.0, 0);
+            let (mut actual, mut next) = (0.0, 0);
             for (i, (step, sample)) in path.iter().zip(truth).enumerate() {
-                foretold += step.diff_ns;
                 actual += sample.diff_ns as f64;
                 if listed.get(next) == Some(&(i + 1)) {
                     let (interval, elapsed) = &mut record.errors[next];
                     interval.push(relative_error(step.diff_ns, sample.diff_ns as f64));
-                    elapsed.push(relative_error(foretold, actual));
+                    elapsed.push(relative_error(step.elapsed_ns, actual));
                     next += 1;
                 }
             }
@@ -307,11 +306,7 @@ mod tests {
     use super::*;
 
     fn path(tasks: &[u32], diff_ns: f64) -> super::super::Path {
-        let step = |task: &u32| Step {
-            task: Some(*task),
-            diff_ns,
-        };
-        tasks.iter().map(step).collect()
+        super::super::walk(tasks.iter().map(|task| (Some(*task), diff_ns)))
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn label(name: &str) -> &str {
         "repeat_cycle" => "repeat the cycle",
         "most_frequent" => "most frequent",
         "path" => "likeliest path",
+        "drawn" => "one simulation",
         other => other,
     }
 }

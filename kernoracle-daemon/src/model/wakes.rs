@@ -60,6 +60,11 @@ impl WakeCounts {
         }
     }
 
+    /// The run is over, and is not counted.
+    pub fn pass(&mut self) {
+        self.keys = None;
+    }
+
     /// `current` has been switched in. Returns what is known of whom it will wake.
     pub fn begin(&mut self, queues: &RunQueues, current: Sym) -> Wakes {
         let task = queues.task(current);

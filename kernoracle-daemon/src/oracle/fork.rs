@@ -21,7 +21,8 @@ pub struct Outlook {
 }
 
 impl Oracle {
-    /// A copy that knows what this one knows, and from here on neither trains nor refines: counts and run times go on.
+    /// A copy that knows what this one knows, and from here on neither learns nor refines: what it is told goes into the state of tasks, queues
+    /// and LSTM, but into no count and no history of run times.
     #[must_use]
     pub fn fork(&self) -> Self {
         let Self {

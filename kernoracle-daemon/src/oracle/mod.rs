@@ -55,7 +55,7 @@ pub struct Oracle {
     overload: bool,
     number: u64,
     ppm8: bool,
-    /// Runs on what it foretells itself.
+    /// Runs on what it foretells itself, and so does not learn.
     forked: bool,
     refine_list: Vec<u32>,
 }
@@ -241,21 +241,33 @@ impl Oracle {
         };
         if let Some(current) = known {
             let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-            state.wakes.end(&self.queues, current);
+            if self.forked {
+                state.wakes.pass();
+            } else {
+                state.wakes.end(&self.queues, current);
+            }
         }
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
         self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-        self.run_times.learn(&mut state.course, run.actual_ns);
+        if self.forked {
+            self.run_times.pass(&mut state.course, run.actual_ns);
+        } else {
+            self.run_times.learn(&mut state.course, run.actual_ns);
+        }
         self.run_times.enter(
             &mut state.course,
             (self.queues.task(prev), self.queues.task(next)),
             ts_ns,
             self.queues.cpu_ref(cpu).runnable.len(),
         );
-        state.contexts.push(next);
+        if self.forked {
+            state.contexts.pass(next);
+        } else {
+            state.contexts.push(next);
+        }
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.push(next);
         }
@@ -333,7 +345,9 @@ impl Oracle {
                     .is_some_and(|(parent, born)| parent == prev && born >= entered)
             });
             let answer = (next, new_child);
-            if let (Some(frame), Some(actual_ns)) = (state.window.last(), run.actual_ns) {
+            if let (false, Some(frame), Some(actual_ns)) =
+                (self.forked, state.window.last(), run.actual_ns)
+            {
                 let actual = (actual_ns.max(1) as f32).ln();
                 self.run_times.judge(
                     &state.course,

@@ -285,6 +285,16 @@ impl RunTimes {
             history.push(actual);
         }
     }
+
+    /// The current run of a CPU is over after a time that was only foretold: it is part of what led to the next ones, and no history learns it.
+    pub fn pass(&mut self, course: &mut Course, foretold_ns: Option<u64>) {
+        let length = step(foretold_ns);
+        course.runs = [length, course.runs[0]];
+        if let Some(run) = course.run.take() {
+            let habits = self.habits.entry(run.task, self.overall);
+            habits.runs = [length, habits.runs[0], habits.runs[1]];
+        }
+    }
 }
 
 /// The middle quantile with each of the corrections; `ln` ns.
