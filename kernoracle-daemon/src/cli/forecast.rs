@@ -11,6 +11,7 @@ use crate::{
         ForecastError, Latency, Named, OneStep, Path as Foretold, Paths, Report, Scorer, Shown,
         Task, foretell_by_oracle, foretell_by_paper, picture, starts,
     },
+    model::Model,
     oracle::{Config, Engine, Learning, Oracle, StartFrom},
     paper::{PaperModel, sequence::Sequence},
     report::Format,
@@ -66,8 +67,8 @@ pub struct Args {
     recipe: Recipe,
 
     /// The model: for --recipe paper one that train --recipe paper wrote; else as in replay [default: the one in the program]
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = start)]
+    model: Option<StartFrom>,
 
     /// Switches to foretell
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -112,121 +113,41 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     if args.file == Path::new("-") {
         bail!("-: a forecast reads its file more than once; give a file");
     }
-    let file = &args.file;
-    let model = match (args.recipe, &args.model) {
-        (Recipe::Paper, None) => {
-            bail!("--recipe paper needs --model: a file that train --recipe paper wrote")
-        }
-        (Recipe::Paper, Some(path)) => Chosen::Paper(path, Box::new(PaperModel::load(path)?)),
-        (Recipe::Default, path) => {
-            let from = path.as_ref().map(|path| start(&path.to_string_lossy()));
-            let from = match from {
-                Some(Ok(from)) => from,
-                None => StartFrom::Default,
-                Some(Err(never)) => match never {},
-            };
-            let (model, name) = from.model(args.seed)?;
-            Chosen::Default(Box::new(model), name)
-        }
-    };
-    let sequence = Sequence::read(file, args.cpu)?;
+    let chosen = Chosen::new(args)?;
+    let sequence = Sequence::read(&args.file, args.cpu)?;
     if let Some(lost) = &sequence.lost {
-        tracing::warn!("{}: foretold from what is left: {lost}", file.display());
+        tracing::warn!(
+            "{}: foretold from what is left: {lost}",
+            args.file.display()
+        );
     }
-    let steps = args.steps as usize;
-    let len = sequence.samples.len();
-    let test = match &model {
-        Chosen::Paper(_, paper) => args.test.min(paper.training.test),
+    let test = match &chosen {
+        Chosen::Paper(model) => args.test.min(model.training.test),
         Chosen::Default(..) => args.test,
     };
-    let test_from = sequence.test_from(test).max(1);
-    let whole = |start: usize| sequence.whole(start..start + steps);
-    let mut points = starts(whole, test_from, len, steps, args.starts as usize);
-    if points.is_empty() {
-        return Err(ForecastError::TooShort {
-            path: file.clone(),
-            cpu: sequence.cpu,
-            have: len - test_from.min(len),
-            steps,
-        }
-        .into());
-    }
-    let scored = points.clone();
-    let shown = args.from.unwrap_or(points[points.len() / 2]);
-    if shown < test_from || shown + steps > len || !whole(shown) {
-        return Err(ForecastError::From {
-            path: file.clone(),
-            from: shown,
-            steps,
-            first: test_from,
-            end: len,
-        }
-        .into());
-    }
-    if let Err(place) = points.binary_search(&shown) {
-        points.insert(place, shown);
-    }
+    let points = Points::new(args, &sequence, test)?;
+    let steps = args.steps as usize;
 
-    let progress = progress_bar(points.len());
+    let progress = progress_bar(points.all.len());
     let mut scorer = Scorer::new(steps);
     let mut drawn = Foretold::new();
     let each = |from: usize, paths: Paths| {
-        if scored.binary_search(&from).is_ok() {
+        if points.scored.binary_search(&from).is_ok() {
             scorer.add(&paths, &sequence.samples[from..from + steps]);
         }
-        if from == shown {
+        if from == points.shown {
             drawn = shown_path(&paths);
         }
         progress.inc(1);
     };
-    let (name, (one_step, latency)) = match model {
-        Chosen::Paper(path, model) => {
-            if model.encoding.places(&sequence).iter().all(Option::is_none) {
-                return Err(ForecastError::NoTaskKnown {
-                    model: path.clone(),
-                    path: file.clone(),
-                }
-                .into());
-            }
-            let told = foretell_by_paper(&model, &sequence, test_from, &points, steps, each)?;
-            (model.to_string(), told)
-        }
-        Chosen::Default(model, name) => {
-            let before = sequence.samples.len() / 4;
-            let rehearsals = starts(whole, before, test_from, steps, REHEARSALS);
-            let task = Task {
-                cpu: sequence.cpu,
-                test_from,
-                starts: &points,
-                rehearsals: &rehearsals,
-                steps,
-                draws: args.draws,
-                seed: args.seed,
-            };
-            let config = Config {
-                window: WINDOW,
-                seed: args.seed,
-                learning: Learning::Inline { every: LEARN_EVERY },
-                engine: Engine::Plain,
-                model: StartFrom::Untrained,
-                live: true,
-            };
-            let mut reader = TraceReader::open(file)?;
-            let oracle = Oracle::with_model(config, *model, name.clone())?;
-            (name, foretell_by_oracle(oracle, &mut reader, &task, each)?)
-        }
+    let told = match chosen {
+        Chosen::Paper(model) => by_paper(args, &model, &sequence, &points, each)?,
+        Chosen::Default(model, name) => by_oracle(args, (*model, name), &sequence, &points, each)?,
     };
     progress.finish_and_clear();
-    let report = report(
-        args,
-        &sequence,
-        test_from,
-        name,
-        (one_step, latency),
-        scorer,
-        (shown, &drawn),
-    );
+    let report = report(args, &sequence, told, scorer, (&points, &drawn));
     if let Some(path) = &args.out {
+        let shown = points.shown;
         let title = format!(
             "{} recipe: {steps} steps from switch {shown}",
             report.recipe
@@ -242,9 +163,130 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-enum Chosen<'a> {
-    Paper(&'a PathBuf, Box<PaperModel>),
-    Default(Box<crate::model::Model>, String),
+enum Chosen {
+    Paper(Box<PaperModel>),
+    /// And what it is called.
+    Default(Box<Model>, String),
+}
+
+impl Chosen {
+    fn new(args: &Args) -> anyhow::Result<Self> {
+        if args.recipe == Recipe::Paper {
+            let Some(StartFrom::File(path)) = &args.model else {
+                bail!("--recipe paper needs --model FILE: one that train --recipe paper wrote");
+            };
+            return Ok(Self::Paper(Box::new(PaperModel::load(path)?)));
+        }
+        let from = args.model.clone().unwrap_or_default();
+        let (model, name) = from.model(args.seed)?;
+        Ok(Self::Default(Box::new(model), name))
+    }
+}
+
+/// Where forecasts begin.
+struct Points {
+    /// Index of the first switch of the test part.
+    test_from: usize,
+    scored: Vec<usize>,
+    /// The one that is drawn; it need not be one of those that are scored.
+    shown: usize,
+    /// Both.
+    all: Vec<usize>,
+    /// Before the test part.
+    rehearsals: Vec<usize>,
+}
+
+impl Points {
+    fn new(args: &Args, sequence: &Sequence, test: f64) -> Result<Self, ForecastError> {
+        let steps = args.steps as usize;
+        let len = sequence.samples.len();
+        // The first switch has nothing before it.
+        let test_from = sequence.test_from(test).max(1);
+        let whole = |start: usize| sequence.whole(start..start + steps);
+        let scored = starts(whole, test_from, len, steps, args.starts as usize);
+        if scored.is_empty() {
+            return Err(ForecastError::TooShort {
+                path: args.file.clone(),
+                cpu: sequence.cpu,
+                have: len.saturating_sub(test_from),
+                steps,
+            });
+        }
+        let shown = args.from.unwrap_or(scored[scored.len() / 2]);
+        if shown < test_from || shown > len - steps || !whole(shown) {
+            return Err(ForecastError::From {
+                path: args.file.clone(),
+                from: shown,
+                steps,
+                first: test_from,
+                end: len,
+            });
+        }
+        let mut all = scored.clone();
+        if let Err(place) = all.binary_search(&shown) {
+            all.insert(place, shown);
+        }
+        Ok(Self {
+            test_from,
+            scored,
+            shown,
+            all,
+            rehearsals: starts(whole, len / 4, test_from, steps, REHEARSALS),
+        })
+    }
+}
+
+/// What a recipe gives beside its paths: what it is called, its figures one step ahead, and its time.
+type Told = (String, OneStep, Latency);
+
+fn by_paper(
+    args: &Args,
+    model: &PaperModel,
+    sequence: &Sequence,
+    points: &Points,
+    each: impl FnMut(usize, Paths),
+) -> Result<Told, ForecastError> {
+    if model.encoding.places(sequence).iter().all(Option::is_none) {
+        return Err(ForecastError::NoTaskKnown {
+            model: model.to_string(),
+            path: args.file.clone(),
+        });
+    }
+    let steps = args.steps as usize;
+    let (one_step, latency) =
+        foretell_by_paper(model, sequence, points.test_from, &points.all, steps, each)?;
+    Ok((model.to_string(), one_step, latency))
+}
+
+fn by_oracle(
+    args: &Args,
+    (model, name): (Model, String),
+    sequence: &Sequence,
+    points: &Points,
+    each: impl FnMut(usize, Paths),
+) -> Result<Told, ForecastError> {
+    let task = Task {
+        cpu: sequence.cpu,
+        test_from: points.test_from,
+        starts: &points.all,
+        rehearsals: &points.rehearsals,
+        steps: args.steps as usize,
+        draws: args.draws,
+        seed: args.seed,
+    };
+    let config = Config {
+        window: WINDOW,
+        seed: args.seed,
+        learning: Learning::Inline { every: LEARN_EVERY },
+        engine: Engine::Plain,
+        model: StartFrom::Default,
+        // For the time that predictions take.
+        live: true,
+    };
+    let mut reader = TraceReader::open(&args.file)?;
+    let oracle = Oracle::with_model(config, model, name.clone())?;
+    let (one_step, latency) = foretell_by_oracle(oracle, &mut reader, &task, each)?;
+    Ok((name, one_step, latency))
 }
 
 fn check_outputs(args: &Args) -> anyhow::Result<()> {
@@ -280,11 +322,9 @@ fn shown_path(paths: &Paths) -> Foretold {
 fn report(
     args: &Args,
     sequence: &Sequence,
-    test_from: usize,
-    model: String,
-    (one_step, latency_us): (OneStep, Latency),
+    (model, one_step, latency_us): Told,
     scorer: Scorer,
-    (from, foretold): (usize, &Foretold),
+    (points, foretold): (&Points, &Foretold),
 ) -> Report {
     let scored = scorer.finish();
     Report {
@@ -297,7 +337,7 @@ fn report(
         cpu: sequence.cpu,
         switches: sequence.samples.len(),
         tasks: sequence.names.len(),
-        test_from,
+        test_from: points.test_from,
         starts: scored.starts,
         steps: args.steps as usize,
         seed: args.seed,
@@ -310,7 +350,7 @@ fn report(
         beats_until: scored.beats_until,
         top1_by_step: scored.top1_by_step,
         picture: Shown {
-            from,
+            from: points.shown,
             steps: args.steps as usize,
             foretold: (foretold.iter())
                 .map(|step| Named {

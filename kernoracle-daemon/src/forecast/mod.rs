@@ -85,8 +85,8 @@ pub enum ForecastError {
         first: usize,
         end: usize,
     },
-    #[error("{}: knows none of the tasks in {}; the paper's recipe names tasks by pid: train it on this recording", model.display(), path.display())]
-    NoTaskKnown { model: PathBuf, path: PathBuf },
+    #[error("{}: the model ({model}) knows none of its tasks; the paper's recipe names tasks by pid: train it on this recording", path.display())]
+    NoTaskKnown { model: String, path: PathBuf },
 }
 
 /// Where forecasts begin: the index of the first foretold switch of each. `count` of them at most, evenly over what follows `test_from`.

@@ -145,7 +145,7 @@ fn simulate(
         } else {
             let mut random = ChaCha8Rng::seed_from_u64(task.seed ^ (start as u64) << 20);
             random.set_stream(u64::from(draw));
-            Chance::Drawn(random)
+            Chance::Drawn(Box::new(random))
         };
         let mut simulator = Simulator::new(oracle, habits, task.cpu, chance);
         let mut path = Path::new();

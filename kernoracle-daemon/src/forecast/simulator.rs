@@ -18,7 +18,7 @@ pub enum Chance {
     /// The likeliest at every step.
     Likeliest,
     /// Drawn with the probabilities that the oracle gives.
-    Drawn(ChaCha8Rng),
+    Drawn(Box<ChaCha8Rng>),
 }
 
 /// A foretold switch, with what else the oracle thought possible.
@@ -129,7 +129,7 @@ impl<'a> Simulator<'a> {
         let waited = queues.task(next).status == Status::Runnable;
         let random = match &mut self.chance {
             Chance::Likeliest => None,
-            Chance::Drawn(random) => Some(random),
+            Chance::Drawn(random) => Some(&mut **random),
         };
         let mut deed = self.habits.deed(&began, next, waited, random);
         let asleep = |sym: Sym| {

@@ -40,7 +40,7 @@ impl Report {
         };
         let mut latency = engine("plain", self.latency_us.plain);
         if let Some(candle) = self.latency_us.candle {
-            latency += &format!(", {}", engine("candle", candle));
+            _ = write!(latency, ", {}", engine("candle", candle));
         }
         _ = writeln!(out, "time of a step: {latency}\n");
 

@@ -39,12 +39,12 @@ impl Default for WakeCounts {
 }
 
 impl WakeCounts {
-    /// The run of `current` is over; `queues` still know whom it woke in it.
-    pub fn end(&mut self, queues: &RunQueues, current: Sym) {
+    /// The run of `current` is over; `queues` still know whom it woke in it. Counts that if it is to `count`.
+    pub fn end(&mut self, queues: &RunQueues, current: Sym, count: bool) {
         let Some([own, role]) = self.keys.take() else {
             return;
         };
-        let Some(task) = queues.get(current) else {
+        let Some(task) = queues.get(current).filter(|_| count) else {
             return;
         };
         self.table.tick();
@@ -58,11 +58,6 @@ impl WakeCounts {
             self.table.add(own, NOBODY);
             self.table.add(role, NOBODY);
         }
-    }
-
-    /// The run is over, and is not counted.
-    pub fn pass(&mut self) {
-        self.keys = None;
     }
 
     /// `current` has been switched in. Returns what is known of whom it will wake.

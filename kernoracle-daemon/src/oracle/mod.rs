@@ -225,9 +225,7 @@ impl Oracle {
             self.state(cpu).cut(Unscored::Broken);
         }
         // The last wake-up's prediction, made from what is known before the switch.
-        if !self.forked {
-            self.refine(cpu);
-        }
+        self.refine(cpu);
 
         let before = Before::new(&self.queues, cpu, ts_ns, switch);
         let entered_ns = self.queues.cpu(cpu).current_since_ns;
@@ -241,33 +239,22 @@ impl Oracle {
         };
         if let Some(current) = known {
             let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-            if self.forked {
-                state.wakes.pass();
-            } else {
-                state.wakes.end(&self.queues, current);
-            }
+            state.wakes.end(&self.queues, current, !self.forked);
         }
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
         self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-        if self.forked {
-            self.run_times.pass(&mut state.course, run.actual_ns);
-        } else {
-            self.run_times.learn(&mut state.course, run.actual_ns);
-        }
+        self.run_times
+            .learn(&mut state.course, run.actual_ns, !self.forked);
         self.run_times.enter(
             &mut state.course,
             (self.queues.task(prev), self.queues.task(next)),
             ts_ns,
             self.queues.cpu_ref(cpu).runnable.len(),
         );
-        if self.forked {
-            state.contexts.pass(next);
-        } else {
-            state.contexts.push(next);
-        }
+        state.contexts.push(next, !self.forked);
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.push(next);
         }
@@ -493,7 +480,11 @@ impl Oracle {
         let Some(Some(state)) = self.cpus.get_mut(cpu as usize) else {
             return;
         };
-        if std::mem::take(&mut state.refine_due) && state.predicted && !self.overload {
+        if std::mem::take(&mut state.refine_due)
+            && state.predicted
+            && !self.overload
+            && !self.forked
+        {
             let started = self.config.live.then(monotonic_ns);
             self.predict(cpu, true, started);
         }

@@ -53,7 +53,7 @@ impl fmt::Display for PaperModel {
             self.training.epochs,
             self.training.optimizer.name(),
             self.encoding.tasks.len(),
-            self.layout.len()
+            self.layout.count()
         )
     }
 }
@@ -88,7 +88,7 @@ impl PaperModel {
         }
         let file = SafeTensors::deserialize(&bytes).map_err(foreign(path))?;
         let layout = Layout::new(about.encoding.width());
-        let mut weights = Vec::with_capacity(layout.len());
+        let mut weights = Vec::with_capacity(layout.count());
         for (name, shape, _) in layout.tensors() {
             weights.extend(tensor(path, &file, name, &shape)?);
         }

@@ -43,11 +43,14 @@ pub fn svg(epochs: &[PaperEpoch], title: &str) -> Result<String, PlotError> {
             .x_label_formatter(&|x| format!("{x:.0}"))
             .y_label_formatter(&|y| format!("{y:.4}"))
             .draw()?;
-        let series: [(&str, RGBColor, fn(&PaperEpoch) -> f64); 2] = [
-            ("training part", BLUE, |e| e.train_mse),
-            ("test part", ORANGE, |e| e.test_mse),
-        ];
-        for (name, colour, value) in series {
+        for (name, colour) in [("training part", BLUE), ("test part", ORANGE)] {
+            let value = |e: &PaperEpoch| {
+                if colour == BLUE {
+                    e.train_mse
+                } else {
+                    e.test_mse
+                }
+            };
             let points = shown().map(|e| (f64::from(e.number), value(e)));
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?

@@ -38,9 +38,15 @@ pub fn forward(weights: &[f32], layout: &LayerLayout, sequences: usize, tape: &m
             let gates = &mut gates[row * GATES..][..GATES];
             let (sigmoids, rest) = gates.split_at_mut(2 * HIDDEN);
             let (news, outs) = rest.split_at_mut(HIDDEN);
-            sigmoids.iter_mut().for_each(|x| *x = sigmoid(*x));
-            news.iter_mut().for_each(|x| *x = tanh(*x));
-            outs.iter_mut().for_each(|x| *x = sigmoid(*x));
+            for x in sigmoids.iter_mut() {
+                *x = sigmoid(*x);
+            }
+            for x in news.iter_mut() {
+                *x = tanh(*x);
+            }
+            for x in outs.iter_mut() {
+                *x = sigmoid(*x);
+            }
             let (inputs, forgets) = sigmoids.split_at(HIDDEN);
             let cells = &mut cells[row * HIDDEN..][..HIDDEN];
             for i in 0..HIDDEN {

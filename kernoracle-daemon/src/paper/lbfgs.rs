@@ -128,13 +128,17 @@ impl Lbfgs {
         }
         if let Some(last) = self.pairs.back() {
             let scale = 1.0 / (last.rho * dot(&last.y, &last.y));
-            q.iter_mut().for_each(|q| *q *= scale);
+            for q in &mut q {
+                *q *= scale;
+            }
         }
         for (pair, alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
             let beta = pair.rho * dot(&pair.y, &q);
             add(&mut q, alpha - beta, &pair.s);
         }
-        q.iter_mut().for_each(|q| *q = -*q);
+        for q in &mut q {
+            *q = -*q;
+        }
         q
     }
 }

@@ -58,18 +58,18 @@ impl<'a> Matrix<'a> {
 ///
 /// If the shapes do not fit.
 pub fn add_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
-    let ((m, k), (k_b, n)) = (a.shape(), b.shape());
-    assert_eq!(k, k_b, "a has as many columns as b has rows");
-    assert_eq!(out.len(), m * n, "the size of the product");
-    let out_row = isize::try_from(n).expect("a slice fits");
+    let ((rows, inner), (b_rows, columns)) = (a.shape(), b.shape());
+    assert_eq!(inner, b_rows, "a has as many columns as b has rows");
+    assert_eq!(out.len(), rows * columns, "the size of the product");
+    let out_row = isize::try_from(columns).expect("a slice fits");
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
     // SAFETY: the shapes and strides describe exactly the slices, as asserted here and in `Matrix::new`; `out` is borrowed
     // exclusively, so it does not overlap the others.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
+            rows,
+            columns,
+            inner,
             out.as_mut_ptr(),
             1,
             out_row,
@@ -94,6 +94,13 @@ pub fn add_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
 mod tests {
     use super::*;
 
+    fn assert_close(ours: &[f32], want: &[f32]) {
+        assert_eq!(ours.len(), want.len());
+        for (a, b) in ours.iter().zip(want) {
+            assert!((a - b).abs() < 1e-6, "{ours:?} {want:?}");
+        }
+    }
+
     #[test]
     fn products_by_hand() {
         let (a, b) = (
@@ -102,13 +109,13 @@ mod tests {
         );
         let mut out = [10.0; 4];
         add_product(&mut out, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2));
-        assert_eq!(out, [10.5, 17.0, 12.0, 26.0]);
+        assert_close(&out, &[10.5, 17.0, 12.0, 26.0]);
         let mut out = [0.0; 9];
         add_product(
             &mut out,
             Matrix::new(&a, 2, 3).t(),
             Matrix::new(&b, 3, 2).t(),
         );
-        assert_eq!(out, [1.0, 7.0, 4.5, 2.0, 8.0, 6.0, 3.0, 9.0, 7.5]);
+        assert_close(&out, &[1.0, 7.0, 4.5, 2.0, 8.0, 6.0, 3.0, 9.0, 7.5]);
     }
 }

@@ -264,7 +264,7 @@ mod tests {
             })
             .collect();
         let batch = Batch::new(&sequences);
-        let mut gradient = vec![0.0; layout.len()];
+        let mut gradient = vec![0.0; layout.count()];
         let numbers = batch.numbers(layout.width);
         let loss = Network::default().gradient(&layout, &weights, &batch, numbers, &mut gradient);
         let (want_loss, want) = candle(&layout, &weights, &sequences).expect("candle runs");

@@ -54,7 +54,7 @@ impl Layout {
     }
 
     /// How many numbers there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.out_bias.end
     }
 
@@ -83,7 +83,7 @@ impl Layout {
     pub fn draw(&self, seed: u64) -> Vec<f32> {
         let bound = 1.0 / (HIDDEN as f32).sqrt();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        (0..self.len())
+        (0..self.count())
             .map(|_| random.random_range(-bound..bound))
             .collect()
     }

@@ -141,7 +141,8 @@ impl PaperTrainer {
                 Moved::Lbfgs(Box::new(Lbfgs::new(x)))
             }
             Optimizer::AdamW => {
-                let var = Var::from_tensor(&Tensor::from_vec(start, layout.len(), &Device::Cpu)?)?;
+                let var =
+                    Var::from_tensor(&Tensor::from_vec(start, layout.count(), &Device::Cpu)?)?;
                 Moved::AdamW {
                     optimizer: AdamW::new(vec![("all", var.clone(), 1.0, 0.0)]),
                     var,
@@ -190,7 +191,7 @@ impl PaperTrainer {
             Moved::Lbfgs(lbfgs) => {
                 let report = lbfgs.step(|x| {
                     let weights: Vec<f32> = x.iter().map(|w| *w as f32).collect();
-                    let mut gradient = vec![0.0_f32; layout.len()];
+                    let mut gradient = vec![0.0_f32; layout.count()];
                     let mut loss = Loss::default();
                     for batch in training {
                         let part =
@@ -207,7 +208,7 @@ impl PaperTrainer {
                 for pass in 0..PASSES {
                     for batch in training {
                         let weights = var.to_vec1::<f32>()?;
-                        let mut gradient = vec![0.0_f32; layout.len()];
+                        let mut gradient = vec![0.0_f32; layout.count()];
                         let numbers = batch.numbers(width);
                         network.gradient(layout, &weights, batch, numbers, &mut gradient);
                         optimizer.step(&[gradient], RATE)?;
@@ -225,7 +226,7 @@ impl PaperTrainer {
 
     /// The model as it is now.
     pub fn model(&self) -> Result<PaperModel, PaperError> {
-        let last = self.epochs.last().expect("the one before training");
+        let last = self.epochs[self.epochs.len() - 1];
         Ok(PaperModel {
             encoding: self.encoding.clone(),
             layout: self.layout.clone(),
@@ -292,12 +293,11 @@ fn starts(
     let mut start = range.start;
     while start + length <= range.end {
         let inside = &sequence.samples[start + 1..start + length];
-        match inside.iter().rposition(|sample| sample.cut) {
-            Some(at) => start += 1 + at,
-            None => {
-                all.push(start);
-                start += length;
-            }
+        if let Some(at) = inside.iter().rposition(|sample| sample.cut) {
+            start += 1 + at;
+        } else {
+            all.push(start);
+            start += length;
         }
     }
     if all.len() <= most {

@@ -266,8 +266,9 @@ impl RunTimes {
         }
     }
 
-    /// The current run of a CPU is over; `None` where its length is not known.
-    pub fn learn(&mut self, course: &mut Course, actual_ns: Option<u64>) {
+    /// The current run of a CPU is over; `None` where its length is not known. What led to the next runs is remembered in any case, histories learn the
+    /// length only with `count`.
+    pub fn learn(&mut self, course: &mut Course, actual_ns: Option<u64>, count: bool) {
         let length = step(actual_ns);
         course.runs = [length, course.runs[0]];
         let Some(run) = course.run.take() else { return };
@@ -275,6 +276,9 @@ impl RunTimes {
         let actual = ln(actual_ns.max(1) as f32);
         let habits = self.habits.entry(run.task, self.overall);
         habits.runs = [length, habits.runs[0], habits.runs[1]];
+        if !count {
+            return;
+        }
         for (i, key) in run.keys.into_iter().enumerate() {
             let history = self.histories.entry(key, History::default());
             if let Some(median) = history.median() {
@@ -283,16 +287,6 @@ impl RunTimes {
                 self.overall.contexts[i] += (error - self.overall.contexts[i]) * RATE;
             }
             history.push(actual);
-        }
-    }
-
-    /// The current run of a CPU is over after a time that was only foretold: it is part of what led to the next ones, and no history learns it.
-    pub fn pass(&mut self, course: &mut Course, foretold_ns: Option<u64>) {
-        let length = step(foretold_ns);
-        course.runs = [length, course.runs[0]];
-        if let Some(run) = course.run.take() {
-            let habits = self.habits.entry(run.task, self.overall);
-            habits.runs = [length, habits.runs[0], habits.runs[1]];
         }
     }
 }
