@@ -42,6 +42,7 @@ const CANNOT: u8 = 2;
 ///   kernoracle record -o a.kot -- make -j4   keep a trace
 ///   kernoracle eval a.kot                    score on it, without root
 ///   kernoracle train *.kot -o model.safetensors    a model of your own loads
+///   kernoracle forecast a.kot -o a.svg       let the model run on by itself
 ///
 /// Exit status: 0; 2 if the input, the arguments or the kernel do not allow it;
 /// record gives back the recorded command's.
