@@ -167,6 +167,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             out: &args.out,
             epochs: args.epochs,
             seed: args.seed,
+            threads: args.threads,
         };
         return train_paper::execute(&common, &args.paper, &progress_bar());
     }

@@ -70,6 +70,7 @@ pub struct Common<'a> {
     pub out: &'a Path,
     pub epochs: u32,
     pub seed: u64,
+    pub threads: u32,
 }
 
 pub fn execute(
@@ -83,6 +84,7 @@ pub fn execute(
         out,
         epochs,
         seed,
+        threads,
     } = *common;
     let [file] = files else {
         bail!(
@@ -126,6 +128,7 @@ pub fn execute(
         test: args.test,
         sequences: args.sequences as usize,
         length: args.sequence_length as usize,
+        threads: threads as usize,
     };
     let name = plan.optimizer.name();
     let mut trainer = PaperTrainer::new(plan, &sequence, file.clone())?;

@@ -7,9 +7,11 @@ use super::network::{Batch, Loss, Network};
 use super::parameters::Layout;
 use super::sequence::{Sequence, SequenceError};
 use crate::model::{AdamW, CheckpointError};
+use crate::parallel;
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Sequences that are computed together: memory is about 80 MB for sequences of 1,000.
 const TOGETHER: usize = 32;
@@ -49,6 +51,8 @@ pub struct PaperPlan {
     /// Sequences at most, and switches in each.
     pub sequences: usize,
     pub length: usize,
+    /// The outcome does not depend on their number.
+    pub threads: usize,
 }
 
 /// Why it cannot be trained.
@@ -91,6 +95,34 @@ enum Moved {
     AdamW { optimizer: AdamW, var: Var },
 }
 
+/// Scratch space, one for each thread that wants some at a time.
+#[derive(Default)]
+struct Pool(Mutex<Vec<Network>>);
+
+impl Pool {
+    fn with<R>(&self, work: impl FnOnce(&mut Network) -> R) -> R {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut network = kept().pop().unwrap_or_default();
+        let result = work(&mut network);
+        kept().push(network);
+        result
+    }
+
+    /// Loss over a batch, and the gradient of its squared errors' sum divided by `numbers`.
+    fn gradient(
+        &self,
+        layout: &Layout,
+        weights: &[f32],
+        batch: &Batch,
+        numbers: u64,
+    ) -> (Loss, Vec<f32>) {
+        let mut gradient = vec![0.0; layout.count()];
+        let loss =
+            self.with(|network| network.gradient(layout, weights, batch, numbers, &mut gradient));
+        (loss, gradient)
+    }
+}
+
 /// A training under way.
 pub struct PaperTrainer {
     plan: PaperPlan,
@@ -102,7 +134,7 @@ pub struct PaperTrainer {
     test: Vec<Batch>,
     sequences: usize,
     moved: Moved,
-    network: Network,
+    networks: Pool,
     epochs: Vec<PaperEpoch>,
 }
 
@@ -159,7 +191,7 @@ impl PaperTrainer {
             training: training.chunks(TOGETHER).map(Batch::new).collect(),
             test: test.chunks(TOGETHER).map(Batch::new).collect(),
             moved,
-            network: Network::default(),
+            networks: Pool::default(),
             epochs: Vec::new(),
             plan,
         };
@@ -184,23 +216,28 @@ impl PaperTrainer {
         let number = self.epochs.len() as u32;
         let width = self.layout.width;
         let numbers = self.training.iter().map(|b| b.numbers(width)).sum();
-        let (layout, training, network) = (&self.layout, &self.training, &mut self.network);
+        let (layout, training, networks) = (&self.layout, &self.training, &self.networks);
+        let threads = self.plan.threads;
         let mut evaluations = 0;
         let mut converged = false;
         match &mut self.moved {
             Moved::Lbfgs(lbfgs) => {
                 let report = lbfgs.step(|x| {
                     let weights: Vec<f32> = x.iter().map(|w| *w as f32).collect();
-                    let mut gradient = vec![0.0_f32; layout.count()];
+                    let parts = parallel::map(threads, training, |batch| {
+                        networks.gradient(layout, &weights, batch, numbers)
+                    });
                     let mut loss = Loss::default();
-                    for batch in training {
-                        let part =
-                            network.gradient(layout, &weights, batch, numbers, &mut gradient);
+                    let mut sum = vec![0.0_f64; layout.count()];
+                    for (part, gradient) in parts {
                         loss.add(&part);
+                        for (sum, g) in sum.iter_mut().zip(gradient) {
+                            *sum += f64::from(g);
+                        }
                     }
                     evaluations += 1;
                     progress(evaluations as f64 / (evaluations as f64 + 2.0).max(24.0));
-                    (loss.mse(), gradient.into_iter().map(f64::from).collect())
+                    (loss.mse(), sum)
                 });
                 converged = report.converged;
             }
@@ -208,9 +245,8 @@ impl PaperTrainer {
                 for pass in 0..PASSES {
                     for batch in training {
                         let weights = var.to_vec1::<f32>()?;
-                        let mut gradient = vec![0.0_f32; layout.count()];
                         let numbers = batch.numbers(width);
-                        network.gradient(layout, &weights, batch, numbers, &mut gradient);
+                        let (_, gradient) = networks.gradient(layout, &weights, batch, numbers);
                         optimizer.step(&[gradient], RATE)?;
                     }
                     evaluations += 1;
@@ -254,18 +290,21 @@ impl PaperTrainer {
     }
 
     fn judge(
-        &mut self,
+        &self,
         weights: &[f32],
         number: u32,
         evaluations: usize,
         converged: bool,
     ) -> Result<PaperEpoch, PaperError> {
-        let mut over = |batches: &[Batch]| {
-            let mut loss = Loss::default();
-            for batch in batches {
-                loss.add(&self.network.loss(&self.layout, weights, batch));
-            }
-            loss
+        let over = |batches: &[Batch]| {
+            let parts = parallel::map(self.plan.threads, batches, |batch| {
+                self.networks
+                    .with(|network| network.loss(&self.layout, weights, batch))
+            });
+            parts.iter().fold(Loss::default(), |mut loss, part| {
+                loss.add(part);
+                loss
+            })
         };
         let (train, test) = (over(&self.training), over(&self.test));
         if !train.mse().is_finite() || !test.mse().is_finite() {
@@ -333,7 +372,7 @@ mod tests {
         }
     }
 
-    fn trainer(optimizer: Optimizer) -> PaperTrainer {
+    fn trainer(optimizer: Optimizer, threads: usize) -> PaperTrainer {
         let plan = PaperPlan {
             seed: 1,
             epochs: 3,
@@ -341,6 +380,7 @@ mod tests {
             test: 0.3,
             sequences: 40,
             length: 30,
+            threads,
         };
         PaperTrainer::new(plan, &turns(1_500), "a.kot".into()).expect("long enough")
     }
@@ -348,7 +388,7 @@ mod tests {
     #[test]
     fn both_optimizers_learn_a_loop() {
         for optimizer in [Optimizer::Lbfgs, Optimizer::AdamW] {
-            let mut trainer = trainer(optimizer);
+            let mut trainer = trainer(optimizer, 1);
             assert_eq!(trainer.sequences(), 35);
             for _ in 0..3 {
                 trainer.epoch(&mut |_| {}).expect("finite");
@@ -365,10 +405,20 @@ mod tests {
     }
 
     #[test]
+    fn threads_change_nothing() {
+        let weights = [1, 3].map(|threads| {
+            let mut trainer = trainer(Optimizer::Lbfgs, threads);
+            trainer.epoch(&mut |_| {}).expect("finite");
+            trainer.weights().expect("weights")
+        });
+        assert!(weights[0] == weights[1]);
+    }
+
+    #[test]
     fn a_model_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("m.safetensors");
-        let mut trainer = trainer(Optimizer::Lbfgs);
+        let mut trainer = trainer(Optimizer::Lbfgs, 1);
         trainer.epoch(&mut |_| {}).expect("finite");
         let model = trainer.model().expect("a model");
         model.save(&path).expect("written");
