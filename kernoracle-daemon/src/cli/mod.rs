@@ -5,6 +5,8 @@ mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod export;
+mod import;
 mod live;
 mod log_fields;
 mod man;
@@ -62,6 +64,8 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
@@ -80,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),
