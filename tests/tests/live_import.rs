@@ -198,7 +198,10 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
+        // `trace-cmd extract` takes it away too.
+        if self.0.exists()
+            && let Err(error) = fs::remove_dir(&self.0)
+        {
             eprintln!("{} stays: {error}", self.0.display());
         }
     }

@@ -61,7 +61,10 @@ pub fn ensure_polars(target: &Path, apt: &mut Apt) -> Result<()> {
         "-c",
         "import polars; print('polars==' + polars.__version__)",
     ];
-    let there = || command::ask(&python.to_string_lossy(), &version).is_some_and(|found| found.trim() == POLARS);
+    let there = || {
+        command::ask(&python.to_string_lossy(), &version)
+            .is_some_and(|found| found.trim() == POLARS)
+    };
     if !there() {
         // Debian keeps the parts of `venv` apart from Python.
         if command::ask("python3", &["-c", "import venv, ensurepip"]).is_none() {
