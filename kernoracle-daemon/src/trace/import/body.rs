@@ -112,21 +112,18 @@ fn arrows<'a>(text: &'a [u8], arrow: &'static [u8]) -> impl Iterator<Item = (&'a
 }
 
 fn wake(fields: &[u8], kind: WakeKind) -> Option<Parsed> {
-    let (who, cpu) = match rsplit(fields, b" target_cpu=") {
-        Some((who, cpu)) => {
-            // `success=1` stood between them before 4.3.
-            let (before, prio) = rsplit(who, b" prio=")?;
-            let prio = head::prio(head::word(prio).0)?;
-            let (comm, pid) = rsplit(before, b" pid=")?;
-            let comm = comm_of(comm.strip_prefix(b"comm=")?)?;
-            let pid = head::pid(pid)?;
-            (Who { pid, comm, prio }, cpu)
-        }
-        None => {
-            let (who, cpu) = rsplit(fields, b" CPU:")?;
-            let who = rsplit(who, b" success=").map_or(who, |(who, _)| who);
-            (short_who(who)?, cpu)
-        }
+    let (who, cpu) = if let Some((who, cpu)) = rsplit(fields, b" target_cpu=") {
+        // `success=1` stood between them before 4.3.
+        let (before, prio) = rsplit(who, b" prio=")?;
+        let prio = head::prio(head::word(prio).0)?;
+        let (comm, pid) = rsplit(before, b" pid=")?;
+        let comm = comm_of(comm.strip_prefix(b"comm=")?)?;
+        let pid = head::pid(pid)?;
+        (Who { pid, comm, prio }, cpu)
+    } else {
+        let (who, cpu) = rsplit(fields, b" CPU:")?;
+        let who = rsplit(who, b" success=").map_or(who, |(who, _)| who);
+        (short_who(who)?, cpu)
     };
     Some(Parsed::Wake {
         kind,

@@ -32,9 +32,7 @@ impl<'a> Head<'a> {
             let Some(_) = number(digits) else { continue };
             let mut rest = rest.trim_ascii_start();
             let (mut time, mut behind) = word(rest);
-            if flags && !time.contains(&b'.')
-                || flags && time.first().is_some_and(|c| !c.is_ascii_digit())
-            {
+            if flags && !time.ends_with(b":") {
                 rest = behind.trim_ascii_start();
                 (time, behind) = word(rest);
             }
