@@ -5,7 +5,9 @@ mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod export;
 mod forecast;
+mod import;
 mod live;
 mod log_fields;
 mod man;
@@ -66,6 +68,8 @@ enum Command {
     Eval(eval::Args),
     Train(train::Args),
     Forecast(forecast::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
@@ -85,6 +89,8 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
         Command::Forecast(args) => forecast::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),
