@@ -5,6 +5,9 @@ mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod export;
+mod forecast;
+mod import;
 mod live;
 mod log_fields;
 mod man;
@@ -14,6 +17,7 @@ mod replay;
 mod run;
 mod signals;
 mod train;
+mod train_paper;
 mod units;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -40,6 +44,7 @@ const CANNOT: u8 = 2;
 ///   kernoracle record -o a.kot -- make -j4   keep a trace
 ///   kernoracle eval a.kot                    score on it, without root
 ///   kernoracle train *.kot -o model.safetensors    a model of your own loads
+///   kernoracle forecast a.kot -o a.svg       let the model run on by itself
 ///
 /// Exit status: 0; 2 if the input, the arguments or the kernel do not allow it;
 /// record gives back the recorded command's.
@@ -62,6 +67,9 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Forecast(forecast::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
@@ -80,6 +88,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
+        Command::Forecast(args) => forecast::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),
