@@ -32,27 +32,28 @@ impl Row {
     pub fn p(&self, sym: u32) -> f32 {
         self.successors()
             .find(|(other, _)| *other == sym)
-            .map_or(0.0, |(_, count)| {
-                f32::from(count) / (f32::from(self.total) + 0.5)
-            })
+            .map_or(0.0, |(_, count)| self.share(count))
     }
 
-    /// `ln(p / (1 - p))` of a task that follows, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
-    pub fn stretched(&self, sym: u32) -> f32 {
-        let (mut own, mut kept) = (0, 0);
-        for (other, count) in self.successors() {
-            kept += count;
-            if other == sym {
-                own = count;
-            }
-        }
+    /// What [`Self::p`] gives a successor with this count.
+    pub fn share(&self, count: u16) -> f32 {
+        f32::from(count) / (f32::from(self.total) + 0.5)
+    }
+
+    /// `ln(p / (1 - p))` of a successor with this count, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
+    pub fn stretched_named(&self, count: u16) -> f32 {
+        self.stretched(f32::from(count))
+    }
+
+    /// The same of a task that is not among the successors.
+    pub fn stretched_unnamed(&self) -> f32 {
+        let kept: u16 = self.counts.iter().sum();
+        // What lost its place is shared by those that have none.
+        self.stretched(0.2 + 0.25 * f32::from(self.total.saturating_sub(kept)))
+    }
+
+    fn stretched(&self, seen: f32) -> f32 {
         let total = f32::from(self.total.max(1));
-        let seen = if own > 0 {
-            f32::from(own)
-        } else {
-            // What lost its place is shared by those that have none.
-            0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
-        };
         let p = (seen / (total + 0.5)).min(0.995);
         let sure = total / (total + 1.5);
         sure * ((p / (1.0 - p)).ln() / 5.0).clamp(-1.0, 1.0)

@@ -30,6 +30,8 @@ struct Shared {
 #[derive(Debug)]
 pub struct Background {
     windows: Option<Sender<Vec<Frame>>>,
+    /// Frames that the learner is through with: their memory is used again.
+    spare: Receiver<Vec<Frame>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,19 +42,21 @@ impl Background {
         let learner = Learner::new(weights, seed)?;
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = bounded(QUEUE);
+        let (through, spare) = bounded(QUEUE);
         let thread = std::thread::Builder::new()
             .name("kernoracle-lrn".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || {
                     lowest_priority();
-                    if let Err(error) = learn(learner, &receiver, &shared, cpu_share) {
+                    if let Err(error) = learn(learner, (&receiver, &through), &shared, cpu_share) {
                         tracing::error!("learning has ended: {error}");
                     }
                 }
             })?;
         Ok(Self {
             windows: Some(sender),
+            spare,
             shared,
             thread: Some(thread),
         })
@@ -65,10 +69,11 @@ impl Background {
             .is_some_and(|windows| !windows.is_full())
     }
 
-    /// Hands over a copy of a full window. Never waits: a window that finds no room is not needed.
-    pub fn offer(&self, window: &Window) {
+    /// Hands over the frames of a full window. Never waits: a window that finds no room is not needed.
+    pub fn offer(&self, window: &mut Window) {
         if let Some(windows) = &self.windows {
-            let _ = windows.try_send(window.frames.iter().cloned().collect());
+            let spare = self.spare.try_recv().unwrap_or_default();
+            let _ = windows.try_send(window.hand_over(spare));
         }
     }
 
@@ -112,7 +117,7 @@ impl Drop for Background {
 
 fn learn(
     mut learner: Learner,
-    windows: &Receiver<Vec<Frame>>,
+    (windows, through): (&Receiver<Vec<Frame>>, &Sender<Vec<Frame>>),
     shared: &Shared,
     cpu_share: f64,
 ) -> candle_core::Result<()> {
@@ -127,7 +132,12 @@ fn learn(
             .saturating_sub(wall.elapsed())
             .max(Duration::from_millis(1));
         match windows.recv_timeout(pause) {
-            Ok(frames) => learner.add_frames(frames),
+            Ok(frames) => {
+                if let Some(oldest) = learner.add_frames(frames) {
+                    // With enough of them on the way, this one's memory is given back.
+                    let _ = through.try_send(oldest);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

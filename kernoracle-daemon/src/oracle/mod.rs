@@ -133,7 +133,7 @@ impl Oracle {
 
     /// The batch of events is over: makes the predictions that are due, so that they lead.
     pub fn settle(&mut self) {
-        for cpu in std::mem::take(&mut self.refine_list) {
+        while let Some(cpu) = self.refine_list.pop() {
             self.refine(cpu);
         }
         self.take_weights();
@@ -404,14 +404,12 @@ impl Oracle {
             .as_deref_mut()
             .expect("made before it is predicted for");
         let Some(current) = state.current else { return };
-        let Some(frame) = state.window.last() else {
-            return;
-        };
         let view = if refined {
-            frame.refined.get_or_insert_default()
+            state.window.refine()
         } else {
-            &mut frame.at_switch
+            state.window.last().map(|frame| &mut frame.at_switch)
         };
+        let Some(view) = view else { return };
         if refined {
             let key = model::situations::woken(&self.queues, cpu, current);
             state.contexts.set_situation(model::situations::WOKEN, key);
@@ -493,7 +491,7 @@ impl Oracle {
             state.since_offer = 0;
             return;
         }
-        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
+        let (taken, weights) = self.teacher.decided(unseen.then_some(&mut state.window));
         if taken {
             state.since_offer = 0;
         }
