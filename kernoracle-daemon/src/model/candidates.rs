@@ -10,10 +10,10 @@ use super::wakes::Wakes;
 use super::weights::shape::FEATURE_ROW;
 use super::without::Without;
 use crate::baseline::Row;
-use crate::runqueue::{Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::runqueue::{
+    Expected, LISTED, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo,
+};
 
-/// Waiting tasks that are listed, the scheduler's first ones.
-const WAITING_LISTED: usize = 16;
 /// Tasks that ran last and are remembered as such.
 const RECENT: usize = 8;
 /// Expected run time of a task that has not run yet, ns.
@@ -67,7 +67,6 @@ pub struct Moment {
 #[derive(Debug, Default)]
 pub struct Gatherer {
     picker: Picker,
-    order: Vec<(u64, usize)>,
     recent: Recent,
     sleepers: Vec<Sleeper>,
     places: Places,
@@ -152,7 +151,9 @@ impl Gatherer {
             run,
         } = moment;
         view.clear();
-        let (standings, picks) = self.picker.rank(queues, cpu, &run);
+        let (first, picks) = self.picker.rank(queues, cpu, &run);
+        let mut front: arrayvec::ArrayVec<Standing, LISTED> = arrayvec::ArrayVec::new();
+        front.extend(first.iter().copied());
         let scene = Scene {
             queues,
             counted,
@@ -161,23 +162,10 @@ impl Gatherer {
             now_ns,
             run,
             picks,
-            waiting: standings.len(),
+            waiting: queues.cpu_ref(cpu).runnable.len(),
             unnamed: counted.unnamed(),
         };
         scene.situation(refined, view);
-
-        self.order.clear();
-        self.order.extend(
-            standings
-                .iter()
-                .enumerate()
-                .map(|(i, standing)| (standing.key, i)),
-        );
-        if self.order.len() > WAITING_LISTED {
-            self.order.select_nth_unstable(WAITING_LISTED);
-        }
-        let front = self.order.len().min(WAITING_LISTED);
-        self.order[..front].sort_unstable();
 
         let idle = queues.idle(cpu);
         let places = &mut self.places;
@@ -186,17 +174,10 @@ impl Gatherer {
             places.list(idle, view.candidates.len());
             scene.add(idle, None, view);
         }
-        for (place, &(_, i)) in self.order[..front].iter().enumerate() {
-            places.list(standings[i].sym, view.candidates.len());
-            scene.add(standings[i].sym, Some((place, standings[i])), view);
+        for (place, standing) in front.iter().enumerate() {
+            places.list(standing.sym, view.candidates.len());
+            scene.add(standing.sym, Some((place, *standing)), view);
         }
-        let late = |sym: Sym| {
-            // Beyond the listed ones the exact place matters little.
-            standings
-                .iter()
-                .find(|standing| standing.sym == sym)
-                .map(|standing| (WAITING_LISTED, *standing))
-        };
         for sym in scene.others().chain(self.recent.syms.iter().copied()) {
             if view.candidates.len() + 2 >= MAX_CANDIDATES {
                 break;
@@ -205,9 +186,9 @@ impl Gatherer {
                 && let Some(task) = queues.get(sym)
                 && (task.pid != 0 || sym == idle)
             {
-                let standing = (task.status == Status::Runnable)
-                    .then(|| late(sym))
-                    .flatten();
+                // Beyond the listed ones the exact place matters little.
+                let waits = task.status == Status::Runnable && task.cpu == cpu;
+                let standing = waits.then(|| (LISTED, self.picker.standing(queues, sym)));
                 places.list(sym, view.candidates.len());
                 scene.add(sym, standing, view);
             }
