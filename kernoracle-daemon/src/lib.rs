@@ -7,6 +7,7 @@ pub mod cli;
 pub mod model;
 pub mod oracle;
 mod parallel;
+mod prefetch;
 mod priority;
 pub mod probe;
 pub mod report;

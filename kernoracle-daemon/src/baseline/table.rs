@@ -3,6 +3,8 @@
 //! A row is found by the hash of its context and carries the last bits of that hash as a check. It keeps the four commonest
 //! successors; a fifth takes the place of the rarest (Metwally et al. 2005, "space-saving").
 
+use crate::prefetch::prefetch;
+
 /// Successors that a row keeps.
 pub const WIDTH: usize = 4;
 /// Rows that a hash may land in.
@@ -84,10 +86,15 @@ impl Row {
     }
 }
 
+/// The rows that a hash may land in: two cache lines.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(128))]
+struct Bucket([Row; WAYS]);
+
 /// Rows by hash.
 #[derive(Debug)]
 pub struct Table {
-    rows: Vec<Row>,
+    buckets: Vec<Bucket>,
     clock: u16,
 }
 
@@ -95,7 +102,7 @@ impl Table {
     /// `1 << bits` rows of 32 bytes.
     pub fn new(bits: u32) -> Self {
         Self {
-            rows: vec![Row::default(); 1 << bits],
+            buckets: vec![Bucket::default(); (1 << bits) / WAYS],
             clock: 0,
         }
     }
@@ -105,47 +112,53 @@ impl Table {
         self.clock = self.clock.wrapping_add(1);
     }
 
+    /// A context will be asked for.
+    pub fn prefetch(&self, hash: u64) {
+        let Bucket(rows) = &self.buckets[self.bucket(hash)];
+        prefetch(&rows[0]);
+        prefetch(&rows[WAYS / 2]);
+    }
+
     /// What is known of a context.
     pub fn get(&self, hash: u64) -> Option<&Row> {
-        self.find(hash).map(|place| &self.rows[place])
+        let Bucket(rows) = &self.buckets[self.bucket(hash)];
+        find(rows, hash).map(|place| &rows[place])
     }
 
     /// Counts `successor` once more under a context.
     pub fn add(&mut self, hash: u64, successor: u32) {
-        let place = self.find(hash).unwrap_or_else(|| self.claim(hash));
-        let row = &mut self.rows[place];
-        row.age = self.clock;
-        row.add(successor);
+        let (clock, bucket) = (self.clock, self.bucket(hash));
+        let Bucket(rows) = &mut self.buckets[bucket];
+        let place = find(rows, hash).unwrap_or_else(|| claim(rows, hash, clock));
+        rows[place].age = clock;
+        rows[place].add(successor);
     }
 
     fn bucket(&self, hash: u64) -> usize {
-        (hash as usize & (self.rows.len() - 1)) & !(WAYS - 1)
+        (hash as usize / WAYS) & (self.buckets.len() - 1)
     }
+}
 
-    fn find(&self, hash: u64) -> Option<usize> {
-        let bucket = self.bucket(hash);
-        let check = (hash >> 32) as u32;
-        (bucket..bucket + WAYS).find(|&i| self.rows[i].total > 0 && self.rows[i].check == check)
-    }
+fn find(rows: &[Row; WAYS], hash: u64) -> Option<usize> {
+    let check = (hash >> 32) as u32;
+    (0..WAYS).find(|&i| rows[i].total > 0 && rows[i].check == check)
+}
 
-    /// Takes the place of the row that was not used for longest.
-    fn claim(&mut self, hash: u64) -> usize {
-        let bucket = self.bucket(hash);
-        let clock = self.clock;
-        let place = (bucket..bucket + WAYS)
-            .max_by_key(|&i| {
-                let row = &self.rows[i];
-                if row.total == 0 {
-                    u32::MAX
-                } else {
-                    u32::from(clock.wrapping_sub(row.age))
-                }
-            })
-            .unwrap_or(bucket);
-        self.rows[place] = Row {
-            check: (hash >> 32) as u32,
-            ..Row::default()
-        };
-        place
-    }
+/// Takes the place of the row that was not used for longest.
+fn claim(rows: &mut [Row; WAYS], hash: u64, clock: u16) -> usize {
+    let place = (0..WAYS)
+        .max_by_key(|&i| {
+            let row = &rows[i];
+            if row.total == 0 {
+                u32::MAX
+            } else {
+                u32::from(clock.wrapping_sub(row.age))
+            }
+        })
+        .unwrap_or(0);
+    rows[place] = Row {
+        check: (hash >> 32) as u32,
+        ..Row::default()
+    };
+    place
 }

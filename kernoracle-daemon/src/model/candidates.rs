@@ -323,13 +323,13 @@ impl Gatherer {
             let (mut peers, mut older, mut younger) = (0, 0, 0);
             for other in sleepers.iter() {
                 let before = other.since_ns < sleeper.since_ns;
-                slept += u32::from(before & left.is_some_and(|left| other.since_ns >= left));
-                deep += u32::from(before & other.deep);
+                slept += u32::from(before && left.is_some_and(|left| other.since_ns >= left));
+                deep += u32::from(before && other.deep);
                 due += u32::from(other.due_ns < sleeper.due_ns);
-                let peer = (other.role == sleeper.role) & (other.at != sleeper.at);
+                let peer = other.role == sleeper.role && other.at != sleeper.at;
                 peers += u32::from(peer);
-                older += u32::from(peer & before);
-                younger += u32::from(peer & (other.since_ns > sleeper.since_ns));
+                older += u32::from(peer && before);
+                younger += u32::from(peer && other.since_ns > sleeper.since_ns);
             }
             let place = |before: u32| 1.0 / (1.0 + before as f32);
             let x = &mut view.candidates[sleeper.at].features;

@@ -10,7 +10,9 @@
 
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
-use super::vector::{LANES, Vector, add_products, add_rows, add_sparse_rows, fold};
+use super::vector::{
+    LANES, Vector, add_chosen_rows, add_products, add_rows, add_sparse_rows, fold,
+};
 use super::weights::{
     Weights,
     shape::{HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER},
@@ -113,7 +115,7 @@ fn heads(
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
     for (candidate, out) in view.candidates.iter().zip(network.iter_mut()) {
-        let mut units = add_sparse_rows(base, &candidate.features.0, &weights.scorer_feature);
+        let mut units = add_chosen_rows(base, &candidate.features.0, &weights.scorer_feature);
         for unit in &mut units.0 {
             *unit = unit.max(0.0);
         }

@@ -76,6 +76,43 @@ pub fn add_sparse_rows<const N: usize>(
     sum
 }
 
+/// The same for `N` numbers of which many are zero, in two sums that do not wait for each other: the even and the odd ones of those that
+/// are not zero.
+#[inline(always)]
+pub fn add_chosen_rows<const N: usize, const OUT: usize>(
+    sum: Vector<OUT>,
+    inputs: &[f32; N],
+    rows: &[Vector<OUT>],
+) -> Vector<OUT> {
+    let mut sums = [sum, Vector::ZERO];
+    for (inputs, rows) in inputs.chunks(32).zip(rows.chunks(32)) {
+        let mut chosen = 0_u32;
+        for (i, x) in inputs.iter().enumerate() {
+            chosen |= u32::from(*x != 0.0) << i;
+        }
+        while chosen != 0 {
+            let first = chosen.trailing_zeros() as usize;
+            chosen &= chosen - 1;
+            for k in 0..OUT {
+                sums[0][k] += inputs[first] * rows[first][k];
+            }
+            if chosen == 0 {
+                break;
+            }
+            let second = chosen.trailing_zeros() as usize;
+            chosen &= chosen - 1;
+            for k in 0..OUT {
+                sums[1][k] += inputs[second] * rows[second][k];
+            }
+        }
+    }
+    let [mut sum, other] = sums;
+    for k in 0..OUT {
+        sum[k] += other[k];
+    }
+    sum
+}
+
 /// Sum of the lanes: neighbours at a distance of 8, then 4, 2, 1.
 #[inline(always)]
 pub fn fold(mut lanes: [f32; LANES]) -> f32 {
@@ -114,6 +151,8 @@ mod tests {
         let dense = add_rows(start, &[1.0, 0.0, 3.0], &rows);
         assert!((dense[0] - 13.5).abs() < 1e-6 && (dense[15] - 13.0).abs() < 1e-6);
         assert_eq!(dense, add_sparse_rows(start, &[1.0, 0.0, 3.0], &rows));
+        let chosen = add_chosen_rows(start, &[1.0, 0.0, 3.0], &rows);
+        assert!((chosen[0] - 13.5).abs() < 1e-6 && (chosen[15] - 13.0).abs() < 1e-6);
         let mut lanes = [0.0; LANES];
         let numbers: [f32; 32] = std::array::from_fn(|i| i as f32);
         add_products(&mut lanes, &numbers, &[2.0; 32]);

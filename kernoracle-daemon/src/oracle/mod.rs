@@ -264,6 +264,12 @@ impl Oracle {
             return;
         }
         let started = self.config.live.then(monotonic_ns);
+        // While the LSTM steps, the counts come near.
+        let keys =
+            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
+        for (which, key) in keys.into_iter().enumerate() {
+            state.contexts.set_situation(which, key);
+        }
         let frame = state.window.advance();
         frame.input = before.input(
             &self.queues,
@@ -283,11 +289,6 @@ impl Oracle {
                 .expect("shapes are fixed");
         } else {
             state.lstm.step(&self.weights, &frame.input);
-        }
-        let keys =
-            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
-        for (which, key) in keys.into_iter().enumerate() {
-            state.contexts.set_situation(which, key);
         }
         state.counted = Counted::new(
             state.contexts.matches(),
