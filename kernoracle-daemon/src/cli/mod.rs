@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod attach;
 mod child;
 mod completions;
 mod diagnostics;
@@ -15,6 +16,7 @@ mod run;
 mod signals;
 mod train;
 mod units;
+mod watch;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use std::{
@@ -63,6 +65,8 @@ enum Command {
     Eval(eval::Args),
     Train(train::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Attach(attach::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
     Man(man::Args),
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
+        Command::Attach(args) => attach::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),

@@ -96,6 +96,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         ts_ns: now_ns,
         learner: predictor.learner(),
         kernel: None,
+        cost: None,
         trace_lost: lost.as_ref().map(TraceLost::from),
     });
     save.save(&predictor)?;
@@ -132,7 +133,8 @@ impl Play<'_> {
             .switches(u64::from(matches!(event.body, Body::Switch(_))));
         self.oracle.event(event, self.reporter);
         if self.reporter.due(self.now_ns) {
-            self.reporter.summary(self.now_ns, self.oracle.learner());
+            self.reporter
+                .summary(self.now_ns, self.oracle.learner(), None);
         }
     }
 }

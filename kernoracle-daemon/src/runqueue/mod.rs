@@ -6,6 +6,7 @@
 mod delayed;
 mod history;
 mod pick;
+mod resume;
 mod task;
 mod wakees;
 
