@@ -146,12 +146,12 @@ mod tests {
     fn a_spread_is_the_middle_and_both_ends() {
         let spread = Spread::of(&[300.0, 100.0, 200.0]);
         assert_eq!(spread.to_string(), "200 (100 to 300)");
-        assert_eq!(Spread::of(&[1.0, 2.0]).median, 1.5);
+        assert_eq!(Spread::of(&[1.0, 2.0]).to_string(), "1.500 (1.000 to 2.000)");
     }
 
     #[test]
     fn ratios_are_of_the_same_round() {
         let ratio = Spread::against(&[2.0, 30.0], &[1.0, 10.0], |value, base| value / base);
-        assert_eq!((ratio.low, ratio.high), (2.0, 3.0));
+        assert_eq!(ratio.to_string(), "2.500 (2.000 to 3.000)");
     }
 }
