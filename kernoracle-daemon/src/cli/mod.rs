@@ -6,6 +6,8 @@ mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod export;
+mod import;
 mod live;
 mod log_fields;
 mod man;
@@ -64,6 +66,8 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     #[command(hide = true)]
     Attach(attach::Args),
@@ -85,6 +89,8 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
         Command::Attach(args) => attach::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),

@@ -8,6 +8,7 @@ use super::wakes::Wakes;
 use super::without::Without;
 use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
 use crate::runqueue::{Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::trace::event::Task;
 
 /// Waiting tasks that are listed, the scheduler's first ones.
 const WAITING_LISTED: usize = 16;
@@ -495,7 +496,8 @@ impl Scene<'_> {
         x[c::ASLEEP_BUSY] = flag(asleep && busy);
         x[c::UNKNOWN] = flag(!idle && !runnable && !asleep);
         x[c::KTHREAD] = flag(task.kthread && !idle);
-        x[c::SAME_PROCESS] = flag(!idle && task.tgid == self.current.tgid);
+        x[c::SAME_PROCESS] =
+            flag(!idle && task.tgid != Task::UNKNOWN_TGID && task.tgid == self.current.tgid);
         x[c::REAL_TIME] = flag(!idle && task.prio < 100);
         if let (Some(own), Some(current)) = (&task.fair, &self.current.fair) {
             x[c::SAME_GROUP] = flag(own.own.cfs_rq == current.own.cfs_rq);
