@@ -3,6 +3,7 @@
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; see `docs/architecture.md`.
 
 pub mod baseline;
+pub mod budget;
 pub mod cli;
 pub mod model;
 pub mod oracle;

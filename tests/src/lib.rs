@@ -7,6 +7,7 @@ pub mod live;
 pub mod load;
 pub mod perf;
 pub mod sequence;
+pub mod table;
 pub mod trace;
 
 use assert_cmd::Command;

@@ -125,6 +125,15 @@ impl Perf {
         }
     }
 
+    /// What `perf script` prints of it.
+    ///
+    /// # Panics
+    ///
+    /// If perf cannot read what it wrote.
+    pub fn script(&self, options: &[&str]) -> String {
+        self.read(&[&["script"], options].concat())
+    }
+
     fn read(&self, arguments: &[&str]) -> String {
         let output = Command::new("perf")
             .args(arguments)

@@ -1,10 +1,13 @@
 //! The command line: one file a subcommand.
 
+mod attach;
 mod child;
 mod completions;
 mod diagnostics;
 mod doctor;
 mod eval;
+mod export;
+mod import;
 mod live;
 mod log_fields;
 mod man;
@@ -13,8 +16,10 @@ mod record;
 mod replay;
 mod run;
 mod signals;
+mod timing;
 mod train;
 mod units;
+mod watch;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use std::{
@@ -62,7 +67,11 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Attach(attach::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
     Man(man::Args),
@@ -80,6 +89,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::execute(args),
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
+        Command::Attach(args) => attach::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::LogFields(args) => log_fields::execute(&args),

@@ -8,7 +8,7 @@ use nix::time::ClockId;
 use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ struct Shared {
     fallbacks: AtomicU64,
     cpu_ns: AtomicU64,
     loss_bits: AtomicU32,
+    /// No step begins.
+    held: AtomicBool,
 }
 
 /// The thread and what it gives back.
@@ -64,9 +66,24 @@ impl Background {
 
     /// The learner has room for another window.
     pub fn wants(&self) -> bool {
-        self.windows
-            .as_ref()
-            .is_some_and(|windows| !windows.is_full())
+        !self.shared.held.load(Ordering::Relaxed)
+            && self
+                .windows
+                .as_ref()
+                .is_some_and(|windows| !windows.is_full())
+    }
+
+    /// Begins no step while `hold`: where no CPU has idle time, a thread of the lowest priority comes nowhere,
+    /// but as long as it waits for the CPU it makes each switch of the others dearer (on pipe ping-pong by a
+    /// third). A step that has begun is ended with the caller's priority.
+    pub fn hold(&self, hold: bool) {
+        let held = self.shared.held.swap(hold, Ordering::Relaxed);
+        if hold
+            && !held
+            && let Some(thread) = &self.thread
+        {
+            inherit_priority(thread);
+        }
     }
 
     /// Hands over the frames of a full window. Never waits: a window that finds no room is not needed.
@@ -131,6 +148,19 @@ fn learn(
         let pause = due
             .saturating_sub(wall.elapsed())
             .max(Duration::from_millis(1));
+        if shared.held.load(Ordering::Relaxed) {
+            // Without a timeout, which would make it wait for the CPU. A window comes when the hold is over.
+            match windows.recv() {
+                Ok(frames) => {
+                    if let Some(oldest) = learner.add_frames(frames) {
+                        let _ = through.try_send(oldest);
+                    }
+                }
+                Err(_) => return Ok(()),
+            }
+            lowest_priority();
+            continue;
+        }
         match windows.recv_timeout(pause) {
             Ok(frames) => {
                 if let Some(oldest) = learner.add_frames(frames) {

@@ -13,6 +13,7 @@ use crate::baseline::Row;
 use crate::runqueue::{
     Expected, LISTED, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo,
 };
+use crate::trace::event::Task;
 
 /// Tasks that ran last and are remembered as such.
 const RECENT: usize = 8;
@@ -492,7 +493,8 @@ impl Scene<'_> {
         x[c::ASLEEP_BUSY] = flag(asleep && busy);
         x[c::UNKNOWN] = flag(!idle && !runnable && !asleep);
         x[c::KTHREAD] = flag(task.kthread && !idle);
-        x[c::SAME_PROCESS] = flag(!idle && task.tgid == self.current.tgid);
+        x[c::SAME_PROCESS] =
+            flag(!idle && task.tgid != Task::UNKNOWN_TGID && task.tgid == self.current.tgid);
         x[c::REAL_TIME] = flag(!idle && task.prio < 100);
         if let (Some(own), Some(current)) = (&task.fair, &self.current.fair) {
             x[c::SAME_GROUP] = flag(own.own.cfs_rq == current.own.cfs_rq);

@@ -50,7 +50,8 @@ impl Before {
         x[sw::STAYED_RUNNABLE] = flag(switch.prev_state == 0);
         x[sw::PREEMPTED] = flag(switch.preempt);
         // EXIT_DEAD, EXIT_ZOMBIE and TASK_DEAD as the tracepoint reports them (include/linux/sched.h).
-        x[sw::ENDED] = flag(switch.prev_state & 0xb0 != 0);
+        x[sw::ENDED] =
+            flag(switch.prev_state != Switch::UNKNOWN_STATE && switch.prev_state & 0xb0 != 0);
         x[sw::RUN_TIME] = run_ns.map_or(0.0, model::log_time);
         x[sw::SINCE_WOKEN] = since(self.woken_ns);
         x[sw::SINCE_LEFT] = since(self.left_ns);

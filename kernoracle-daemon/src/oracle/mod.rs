@@ -144,6 +144,41 @@ impl Oracle {
         self.overload = overload;
     }
 
+    /// Begins no step of learning in the background while `hold`.
+    pub fn hold_learning(&self, hold: bool) {
+        self.teacher.hold(hold);
+    }
+
+    /// So many switches of a CPU passed by: no event tells of them.
+    pub fn passed_by(&mut self, ts_ns: u64, cpu: u32, switches: u64, sink: &mut dyn Sink) {
+        self.number += switches;
+        sink.passed_by(ts_ns, cpu, switches);
+    }
+
+    /// From here on switches, wake-ups and migrations are left out, of every CPU, until
+    /// [`Self::end_pause`]. Who lives is still told.
+    pub fn pause(&mut self) {
+        for (cpu, state) in self.cpus.iter_mut().enumerate() {
+            let Some(state) = state else { continue };
+            state.cut(Unscored::Budget);
+            if let Some(reference) = &mut self.reference {
+                reference.reset(cpu);
+            }
+        }
+        self.refine_list.clear();
+    }
+
+    /// Events come again, and among them a snapshot of all tasks on a run queue, of which
+    /// [`Self::end_snapshot`] tells the end.
+    pub fn end_pause(&mut self) {
+        self.queues.unsure();
+    }
+
+    /// The snapshot behind a pause is complete: tasks that have not been told of sleep.
+    pub fn end_snapshot(&mut self, ts_ns: u64) {
+        self.queues.sure(ts_ns);
+    }
+
     /// One line: shape, parameters, trained or not, engine.
     pub fn describe(&self) -> String {
         let learning = match self.config.learning {
@@ -263,7 +298,7 @@ impl Oracle {
             }
             return;
         }
-        let started = self.config.live.then(monotonic_ns);
+        let started = self.config.timed.then(monotonic_ns);
         // While the LSTM steps, the counts come near.
         let keys =
             model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
@@ -455,9 +490,9 @@ impl Oracle {
         }
         self.run_times
             .correct(&state.course, view, &mut pending.scores);
-        pending.ready_ns = self.config.live.then(monotonic_ns);
-        pending.inference_ns = pending
-            .ready_ns
+        let ready_ns = (self.config.live || started.is_some()).then(monotonic_ns);
+        pending.ready_ns = ready_ns.filter(|_| self.config.live);
+        pending.inference_ns = ready_ns
             .zip(started)
             .map(|(ready, started)| ready.saturating_sub(started));
         if refined {
@@ -472,7 +507,7 @@ impl Oracle {
             return;
         };
         if std::mem::take(&mut state.refine_due) && state.predicted && !self.overload {
-            let started = self.config.live.then(monotonic_ns);
+            let started = self.config.timed.then(monotonic_ns);
             self.predict(cpu, true, started);
         }
     }

@@ -67,6 +67,13 @@ impl Teacher {
         }
     }
 
+    /// Begins no step in the background while `hold`.
+    pub(super) fn hold(&self, hold: bool) {
+        if let Self::Background(background) = self {
+            background.hold(hold);
+        }
+    }
+
     /// Ends learning and waits for it.
     pub(super) fn stop(&mut self) {
         if let Self::Background(background) = self {

@@ -7,6 +7,7 @@ mod delayed;
 mod fair_queue;
 mod history;
 mod pick;
+mod resume;
 mod task;
 mod tree;
 mod wakees;
@@ -194,11 +195,12 @@ impl RunQueues {
         }
 
         let is_idle = prev == self.idle[cpu as usize];
+        let told = switch.prev_state != Switch::UNKNOWN_STATE;
         let still_runnable = switch.prev_state == 0 || switch.preempt;
         if !is_idle {
             self.dequeue(prev);
             // A task that was woken between falling asleep and its switch-out stays on the queue.
-            let gone = self.task(prev).exiting && !still_runnable;
+            let gone = self.task(prev).exiting && !still_runnable && told;
             if gone {
                 self.forget(prev);
             } else {
@@ -206,7 +208,7 @@ impl RunQueues {
                 task.left_ns = Some(ts_ns);
                 task.last_left_runnable = still_runnable;
                 // TASK_UNINTERRUPTIBLE (include/linux/sched.h).
-                task.deep_sleep = switch.prev_state & 2 != 0;
+                task.deep_sleep = told && switch.prev_state & 2 != 0;
                 let woke = task.wakees.woken_now().next().is_some();
                 task.wakees.left();
                 let run_ns = since.map_or(0, |since| ts_ns.saturating_sub(since));
@@ -217,13 +219,17 @@ impl RunQueues {
                 task.ran = task.ran << 8 | run;
                 task.forks += (f32::from(task.forks_now) - task.forks) * 0.15;
                 task.forks_now = 0;
-                task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;
+                if told {
+                    task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;
+                }
                 if let (true, Some(since)) = (known, since) {
                     task.runs
                         .push(ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns));
                 }
                 if still_runnable {
                     self.enqueue(prev, cpu, ts_ns);
+                } else if !told {
+                    self.task_mut(prev).status = Status::Unknown;
                 } else {
                     self.delay(cpu, prev);
                     let task = self.task_mut(prev);
@@ -295,7 +301,11 @@ impl RunQueues {
     fn seen(&mut self, ts_ns: u64, cpu: u32, task: &Task) -> Sym {
         let mut sym = self.intern(cpu, task.pid);
         let known = self.task(sym);
-        if task.pid != 0 && known.tgid != 0 && known.tgid != task.tgid {
+        if task.pid != 0
+            && known.tgid != Task::UNKNOWN_TGID
+            && task.tgid != Task::UNKNOWN_TGID
+            && known.tgid != task.tgid
+        {
             // The pid was given out again and the events that told so are lost.
             self.forget(sym);
             sym = self.intern(cpu, task.pid);
@@ -306,9 +316,15 @@ impl RunQueues {
         }
         let info = &mut self.tasks[sym.slot()];
         info.seen_ns = ts_ns;
-        info.tgid = task.tgid;
-        info.prio = task.prio;
-        info.policy = task.policy;
+        if task.tgid != Task::UNKNOWN_TGID {
+            info.tgid = task.tgid;
+        }
+        if task.prio != Task::UNKNOWN_PRIO {
+            info.prio = task.prio;
+        }
+        if task.policy != Task::UNKNOWN_POLICY {
+            info.policy = task.policy;
+        }
         info.kthread = task.kthread;
         if task.pid != 0 && info.name != task.comm {
             info.name = task.comm;
@@ -411,7 +427,9 @@ impl RunQueues {
     fn rename(&mut self, pid: u32, tgid: u32, comm: Comm) {
         if let Some(&sym) = self.by_pid.get(&pid) {
             let task = self.task_mut(sym);
-            task.tgid = tgid;
+            if tgid != Task::UNKNOWN_TGID {
+                task.tgid = tgid;
+            }
             task.name = comm;
             task.renamed();
         }

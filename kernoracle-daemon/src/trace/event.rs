@@ -13,9 +13,14 @@ pub struct Comm(pub [u8; 16]);
 impl Comm {
     /// From any name; what is longer than 15 bytes is cut, as the kernel does.
     pub fn new(name: &str) -> Self {
+        Self::cut(name.as_bytes())
+    }
+
+    /// From any bytes; what is longer than 15 is cut.
+    pub fn cut(name: &[u8]) -> Self {
         let mut bytes = [0; 16];
         let len = name.len().min(15);
-        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        bytes[..len].copy_from_slice(&name[..len]);
         Self(bytes)
     }
 
@@ -74,11 +79,12 @@ pub struct Fair {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Task {
     pub pid: u32,
+    /// Or [`Self::UNKNOWN_TGID`].
     pub tgid: u32,
     pub comm: Comm,
-    /// Kernel priority: 0..=99 real time, 100..=139 fair, 140 idle task.
+    /// Kernel priority: 0..=99 real time, 100..=139 fair, 140 idle task. Or [`Self::UNKNOWN_PRIO`].
     pub prio: u8,
-    /// `SCHED_*`.
+    /// `SCHED_*`. Or [`Self::UNKNOWN_POLICY`].
     pub policy: u8,
     pub kthread: bool,
     /// `task_struct.on_rq` was not zero.
@@ -87,18 +93,46 @@ pub struct Task {
     pub fair: Option<Fair>,
 }
 
+impl Task {
+    /// The source of the trace does not say; else only the idle task has it.
+    pub const UNKNOWN_TGID: u32 = 0;
+    /// The source of the trace does not say.
+    pub const UNKNOWN_PRIO: u8 = u8::MAX;
+    /// The source of the trace does not say.
+    pub const UNKNOWN_POLICY: u8 = u8::MAX;
+
+    /// A task of which only pid and name are known.
+    pub fn unknown(pid: u32, comm: Comm) -> Self {
+        Self {
+            pid,
+            tgid: Self::UNKNOWN_TGID,
+            comm,
+            prio: Self::UNKNOWN_PRIO,
+            policy: Self::UNKNOWN_POLICY,
+            kthread: false,
+            on_rq: false,
+            fair: None,
+        }
+    }
+}
+
 /// `sched_switch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Switch {
     pub prev: Task,
     pub next: Task,
-    /// As the tracepoint gives it: 0 is runnable.
+    /// As the tracepoint gives it: 0 is runnable. Or [`Self::UNKNOWN_STATE`].
     pub prev_state: u32,
     pub preempt: bool,
     /// The daemon ran between prev and next and was left out.
     pub merged: bool,
     /// ns that the daemon held this CPU since the last switch that was recorded here.
     pub hidden_ns: u64,
+}
+
+impl Switch {
+    /// The source of the trace does not say in which state the task left.
+    pub const UNKNOWN_STATE: u32 = u32::MAX;
 }
 
 /// Which of the wake-up tracepoints.

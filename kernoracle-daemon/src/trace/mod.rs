@@ -2,10 +2,13 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod aside;
 mod block;
 mod codec;
 pub mod event;
+pub mod export;
 mod header;
+pub mod import;
 mod loss;
 pub mod origin;
 mod reader;
@@ -17,6 +20,7 @@ mod tests;
 mod writer;
 
 pub use block::Totals;
+use header::MAGIC;
 pub use loss::Lost;
 pub use reader::{ReadError, TraceReader};
 pub use writer::{TraceWriter, WriteError};

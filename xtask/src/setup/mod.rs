@@ -81,6 +81,7 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
     let toolchain = ebpf::ensure(&workspace.target, &mut apt)?;
     if matches!(purpose, Purpose::Test | Purpose::All) {
         tools::ensure_loads(&mut apt)?;
+        tools::ensure_polars(&workspace.target, &mut apt)?;
     }
     if matches!(purpose, Purpose::Check | Purpose::All) {
         tools::ensure_lints(&mut apt)?;

@@ -1,6 +1,6 @@
 //! Programs that building, testing and checking call.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
@@ -19,8 +19,9 @@ pub fn ensure_c_compiler(apt: &mut Apt) -> Result<()> {
 }
 
 /// A load, or the reference, that the live tests run: its command and its Debian package.
-const LOADS: [(&str, &str); 4] = [
+const LOADS: [(&str, &str); 5] = [
     ("perf", "linux-perf"),
+    ("trace-cmd", "trace-cmd"),
     ("nginx", "nginx-light"),
     ("ab", "apache2-utils"),
     ("hackbench", "rt-tests"),
@@ -46,6 +47,45 @@ pub fn ensure_loads(apt: &mut Apt) -> Result<()> {
     }
     let names: Vec<&str> = LOADS.iter().map(|(program, _)| *program).collect();
     say("test tools", names.join(", "));
+    Ok(())
+}
+
+/// What reads exported tables back in the tests: it has to be another reader than the program that writes them.
+const POLARS: &str = "polars==2.1.0";
+
+/// polars in an environment of its own below `target`, so that nothing of the system's Python changes.
+pub fn ensure_polars(target: &Path, apt: &mut Apt) -> Result<()> {
+    let home = target.join("polars");
+    let python = home.join("bin/python");
+    let version = [
+        "-c",
+        "import polars; print('polars==' + polars.__version__)",
+    ];
+    let there = || {
+        command::ask(&python.to_string_lossy(), &version)
+            .is_some_and(|found| found.trim() == POLARS)
+    };
+    if !there() {
+        // Debian keeps the parts of `venv` apart from Python.
+        if command::ask("python3", &["-c", "import venv, ensurepip"]).is_none() {
+            apt.install(&["python3-venv"], Services::None, "table reader")?;
+        }
+        say("table reader", format_args!("missing: installing {POLARS}"));
+        command::run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&home),
+        )?;
+        command::run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--only-binary=:all:",
+            POLARS,
+        ]))?;
+    }
+    say("table reader", POLARS);
     Ok(())
 }
 
