@@ -6,6 +6,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+/// Longer times count as this: a minute.
+const LONGEST_NS: u64 = 60_000_000_000;
+
 /// The line on standard error.
 #[derive(Debug, Serialize)]
 struct Line {
@@ -51,7 +54,9 @@ pub struct Timing {
 impl Timing {
     /// Time begins.
     pub fn new() -> Self {
-        let times = || Histogram::new(3).expect("three digits are few enough");
+        let times = || {
+            Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("bounds and digits are in range")
+        };
         Self {
             decisions: 0,
             at_switch: times(),

@@ -19,20 +19,23 @@ use page::Page;
 use part::{Measured, Part, Setup};
 
 mod ab;
+mod inference;
 mod loss;
 mod page;
 mod part;
 mod picture;
 mod ping_pong;
+mod replay;
 mod way;
 
 /// Measure what watching and predicting costs
 ///
 /// What the eBPF programs, `record` and `run` add to a switch, beside perf sched record; what they leave of a
-/// web server's requests; events that are lost. Everything is measured in rounds, all ways one after another in
-/// each, and given as medians with their spread. Prints the tables. Each part is kept under
-/// target/bench/speed, with --quick apart; when every part has been measured without --quick, docs/performance.md
-/// and docs/performance.svg are written, so that parts can be measured one at a time.
+/// web server's requests; events that are lost; what the parts of a prediction take, and how fast the recordings
+/// of bench accuracy are played back. Everything is measured in rounds, all ways one after another in each, and
+/// given as medians with their spread. Prints the tables. Each part is kept under target/bench/speed, with --quick
+/// apart; when every part has been measured without --quick, docs/performance.md and docs/performance.svg are
+/// written, so that parts can be measured one at a time.
 ///
 /// The loads and what is timed run on CPU --cpu, which nothing else should use meanwhile.
 #[derive(clap::Args)]
@@ -71,10 +74,18 @@ pub struct Args {
 enum Item {
     PingPong,
     Ab,
+    Inference,
+    Replay,
     Loss,
 }
 
-const ITEMS: [Item; 3] = [Item::PingPong, Item::Ab, Item::Loss];
+const ITEMS: [Item; 5] = [
+    Item::PingPong,
+    Item::Ab,
+    Item::Inference,
+    Item::Replay,
+    Item::Loss,
+];
 
 impl Item {
     /// Where it is kept.
@@ -87,6 +98,8 @@ impl Item {
         match self {
             Self::PingPong => ping_pong::measure(setup),
             Self::Ab => ab::measure(setup),
+            Self::Inference => inference::measure(setup),
+            Self::Replay => replay::measure(setup),
             Self::Loss => loss::measure(setup),
         }
     }
