@@ -200,6 +200,8 @@ pub struct Counters {
     pub own: u64,
     /// Records that could not be: of a CPU beyond [`MAX_CPUS`], or with a hierarchy that has no end.
     pub impossible: u64,
+    /// Switches during a pause: neither produced nor dropped.
+    pub skipped: u64,
 }
 
 /// What each CPU keeps between records.
@@ -213,6 +215,10 @@ pub struct PerCpu {
     pub hidden_ns: u64,
     /// When the daemon came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
     pub own_since_ns: u64,
+    /// ns that the idle task has run, up to its last switch-out.
+    pub idle_ns: u64,
+    /// When the idle task came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
+    pub idle_since_ns: u64,
 }
 
 /// The task that the daemon displaced on a CPU, until the daemon leaves it.
@@ -238,7 +244,21 @@ pub struct Control {
     pub own_tgid: u32,
     /// Not zero: the task iterator only writes its caller's thread group to `own_tgid`.
     pub identify: u32,
+    /// Not zero: switches are only counted, wake-ups and migrations left out. Forks, execs, exits and
+    /// renames are recorded as ever, so that the reader still knows who lives.
+    pub paused: u32,
+    /// Not zero: the task iterator leaves out tasks that wait for nothing but a wake-up.
+    pub only_queued: u32,
     pub reserved: u32,
+}
+
+/// When the programs pause by themselves. Not in [`Control`], which user space writes as a whole: that
+/// would undo a pause that a program has just begun.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limit {
+    /// Bytes in the ring beyond which [`Control::paused`] is set; 0: never.
+    pub pause_bytes: u64,
 }
 
 /// An offset global of a field that the kernel lacks.

@@ -3,6 +3,7 @@
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; `forecast` lets a model run on; see `docs/architecture.md`.
 
 pub mod baseline;
+pub mod budget;
 pub mod cli;
 pub mod forecast;
 pub mod model;
@@ -10,6 +11,7 @@ pub mod oracle;
 pub mod paper;
 mod parallel;
 mod plot;
+mod prefetch;
 mod priority;
 pub mod probe;
 pub mod report;

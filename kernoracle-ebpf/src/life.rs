@@ -3,7 +3,7 @@
 use crate::{
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, now_ns, recording},
+    record::{Here, now_ns, paused, recording},
     task,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
@@ -13,7 +13,7 @@ use kernoracle_common::{COMM_LEN, Kind, Life, Migrate};
 #[inline(always)]
 pub fn migrate<M: Mem>(migrating: Pointer, to_cpu: u32) -> Option<()> {
     let own = recording()?;
-    if own != 0 && task::tgid::<M>(migrating) == own {
+    if paused() || own != 0 && task::tgid::<M>(migrating) == own {
         return None;
     }
     let from_cpu = task::cpu::<M>(migrating);

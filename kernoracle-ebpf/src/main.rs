@@ -20,6 +20,7 @@
     reason = "records are eight-byte aligned, and a comm's offset in them is a multiple of eight"
 )]
 
+mod count;
 mod globals;
 mod life;
 mod mem;
@@ -116,6 +117,13 @@ twins! {
 twins! {
     /// `(struct task_struct *task, const char *comm)`
     btf_rename, raw_rename, "task_rename", |ctx, Mem| life::rename::<Mem>(ctx.arg(0), ctx.arg(1))
+}
+
+/// For comparison only: see `count`.
+#[btf_tracepoint(function = "sched_switch")]
+#[inline(always)]
+fn count_next(ctx: BtfTracePointContext) -> Option<()> {
+    count::count(ctx.arg(2))
 }
 
 /// Called for each task, and once more with none, while user space reads the iterator.

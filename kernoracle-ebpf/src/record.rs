@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use core::arch::asm;
-use kernoracle_common::{Control, Displaced, Header, Kind, PerCpu};
+use kernoracle_common::{Control, Displaced, Header, Kind, Limit, PerCpu};
 
 /// The records. The loader sets its size.
 #[map]
@@ -17,6 +17,9 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+#[map]
+static LIMIT: Array<Limit> = Array::with_max_entries(1, 0);
 
 #[map]
 static PER_CPU: PerCpuArray<PerCpu> = PerCpuArray::with_max_entries(1, 0);
@@ -40,6 +43,17 @@ pub fn recording() -> Option<u32> {
         }
         Some((&raw const (*control).own_tgid).read_volatile())
     }
+}
+
+/// Whether the reader has no time for switches. Asked behind [`recording`], by programs whose records it
+/// can do without.
+#[inline(always)]
+pub fn paused() -> bool {
+    let Some(control) = control() else {
+        return false;
+    };
+    // SAFETY: a map value, which user space changes: volatile.
+    unsafe { (&raw const (*control).paused).read_volatile() != 0 }
 }
 
 pub fn displaced() -> Option<*mut Displaced> {
@@ -88,6 +102,14 @@ impl Here {
         count(unsafe { &raw mut (*self.state).counters.own });
     }
 
+    /// Counts a switch during a pause.
+    #[inline(always)]
+    pub fn skipped(self) {
+        // Not atomic: switches of a CPU do not nest.
+        // SAFETY: `state` is a map value.
+        unsafe { (*self.state).counters.skipped += 1 };
+    }
+
     /// Counts a record that cannot be; the number before.
     #[inline(always)]
     pub fn impossible(self) -> u64 {
@@ -105,7 +127,8 @@ impl Here {
         unsafe {
             count(&raw mut (*counters).produced);
             if switch {
-                count(&raw mut (*counters).switches);
+                // Not atomic: switches of a CPU do not nest.
+                (*counters).switches += 1;
             }
         }
         if let Some(entry) = RECORDS.reserve::<T>(0) {
@@ -166,7 +189,9 @@ impl<T> Reserved<T> {
 /// What stays below is fetched by the reader's timer.
 #[inline(always)]
 fn wakeup(state: *mut PerCpu) -> u64 {
-    let level = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) >> LEVEL_SHIFT.load();
+    let queued = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let level = queued >> LEVEL_SHIFT.load();
+    let full = pause_if_full(queued);
     // SAFETY: a map value of this CPU. A nested program's write between the two may be lost, which
     // costs a wake-up too many or too few, and no record.
     unsafe {
@@ -178,7 +203,33 @@ fn wakeup(state: *mut PerCpu) -> u64 {
             }
         }
     }
-    u64::from(BPF_RB_NO_WAKEUP)
+    u64::from(if full {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    })
+}
+
+/// Lets the reader catch up: before records are lost, and before more is queued than it has time for.
+/// Returns whether this has begun a pause.
+#[inline(always)]
+fn pause_if_full(queued: u64) -> bool {
+    let Some(limit) = LIMIT.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: map values, which user space changes: volatile.
+    unsafe {
+        let most = (&raw const (*limit).pause_bytes).read_volatile();
+        if most == 0 || queued <= most {
+            return false;
+        }
+        let Some(control) = control() else {
+            return false;
+        };
+        let begun = (&raw const (*control).paused).read_volatile() == 0;
+        (&raw mut (*control).paused).write_volatile(1);
+        begun
+    }
 }
 
 #[inline(always)]

@@ -27,6 +27,11 @@ pub fn snapshot(task: Pointer) -> Option<()> {
     if own != 0 && task::tgid::<Direct>(task) == own {
         return None;
     }
+    // SAFETY: a map value.
+    let only_queued = unsafe { (*control).only_queued } != 0;
+    if only_queued && !task::is_queued::<Direct>(task) {
+        return None;
+    }
     if task::is_deep::<Direct>(task) {
         emit::<Direct, DEEP>(flags::DEEP, task)
     } else {

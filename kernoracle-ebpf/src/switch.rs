@@ -7,7 +7,7 @@
 use crate::{
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, displaced, now_ns, recording, warn_impossible},
+    record::{Here, displaced, now_ns, paused, recording, warn_impossible},
     task,
 };
 use kernoracle_common::{DEEP, Kind, PerCpu, SHALLOW, Switch, Task, flags};
@@ -19,8 +19,13 @@ const MAX_DEPTH: u32 = 64;
 pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u32) -> Option<()> {
     let own = recording()?;
     let here = Here::new()?;
+    // Of each CPU: the reader may be on one that is not recorded.
+    idle::<M>(here.state, prev, next);
     if !selected(here.cpu) {
         return None;
+    }
+    if paused() {
+        return pass::<M>(here, own, prev, next);
     }
     let flags = if preempt { flags::PREEMPT } else { 0 };
     let prev_state = u64::from(prev_state);
@@ -44,6 +49,38 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
     } else {
         emit::<M, SHALLOW>(here, flags, prev_state, From::Task(prev), next)
     }
+}
+
+/// Keeps the time that the CPU is idle, of which the reader may take more than of busy time.
+#[inline(always)]
+fn idle<M: Mem>(state: *mut PerCpu, prev: Pointer, next: Pointer) {
+    // SAFETY: a map value of this CPU; switches do not nest.
+    unsafe {
+        if task::pid::<M>(prev) == 0 {
+            let since = (*state).idle_since_ns;
+            (*state).idle_since_ns = 0;
+            if since != 0 {
+                (*state).idle_ns += now_ns() - since;
+            }
+        } else if task::pid::<M>(next) == 0 {
+            (*state).idle_since_ns = now_ns();
+        }
+    }
+}
+
+/// A switch during a pause.
+#[inline(always)]
+fn pass<M: Mem>(here: Here, own: u32, prev: Pointer, next: Pointer) -> Option<()> {
+    if own != 0 && (task::tgid::<M>(prev) == own || task::tgid::<M>(next) == own) {
+        // Whom the daemon displaced is told by the snapshot that ends the pause.
+        let kept = displaced()?;
+        // SAFETY: a map value of this CPU; switches do not nest.
+        unsafe { (*kept).present = 0 };
+        here.left_out();
+    } else {
+        here.skipped();
+    }
+    Some(())
 }
 
 /// Where prev is read from.

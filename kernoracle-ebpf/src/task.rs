@@ -3,7 +3,7 @@
 use crate::{
     globals::{
         COMM, CPU, FLAGS, ON_CPU, ON_RQ, PID, POLICY, PRIO, SE, SE_CFS_RQ, SE_DEADLINE, SE_DELAYED,
-        SE_DEPTH, SE_PARENT, SE_SLICE, SE_SUM_EXEC, SE_VLAG, SE_VRUNTIME, SE_WEIGHT, TGID,
+        SE_DEPTH, SE_PARENT, SE_SLICE, SE_SUM_EXEC, SE_VLAG, SE_VRUNTIME, SE_WEIGHT, STATE, TGID,
     },
     mem::{Mem, Pointer, field, nested},
 };
@@ -36,6 +36,14 @@ pub fn depth<M: Mem>(task: Pointer) -> u32 {
 #[inline(always)]
 pub fn is_deep<M: Mem>(task: Pointer) -> bool {
     depth::<M>(task) as usize >= SHALLOW
+}
+
+/// Whether the task runs, waits for a CPU, or sleeps on the queue.
+#[inline(always)]
+pub fn is_queued<M: Mem>(task: Pointer) -> bool {
+    field::<M, u32>(task, &ON_RQ) != 0
+        || field::<M, u32>(task, &STATE) == 0
+        || field::<M, u32>(task, &ON_CPU) != 0
 }
 
 /// The name, as two words.

@@ -3,7 +3,7 @@
 use crate::{
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, now_ns, recording},
+    record::{Here, now_ns, paused, recording},
     task,
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
@@ -12,7 +12,7 @@ use kernoracle_common::{DEEP, Kind, SHALLOW, Wake, flags};
 #[inline(always)]
 pub fn wake<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let own = recording()?;
-    if own != 0 && task::tgid::<M>(woken) == own {
+    if paused() || own != 0 && task::tgid::<M>(woken) == own {
         return None;
     }
     let here = Here::new()?;

@@ -120,7 +120,7 @@ fn count(value: &Value, pointer: &str) -> u64 {
 
 /// `seen = scored + unscored (by reason)`.
 fn adds_up(scores: &Value) {
-    let unscored: u64 = ["first", "gap", "broken", "overload"]
+    let unscored: u64 = ["first", "gap", "broken", "overload", "budget"]
         .iter()
         .map(|reason| count(scores, &format!("/unscored/{reason}")))
         .sum();

@@ -114,6 +114,8 @@ fn mistakes_get_one_line() {
     refuses(&["run", "--cpu", "3-1"], "runs backwards");
     refuses(&["run", "--task", "("], "unclosed group");
     refuses(&["run", "--learn-cpu", "101%"], "at most 100%");
+    refuses(&["run", "--cpu-budget", "0%"], "above 0%");
+    refuses(&["run", "--cpu-budget", "never"], "or off");
     refuses(&["run", "--window", "0"], "--window");
     refuses(
         &["run", "--every-switch", "--samples-per-second", "1"],

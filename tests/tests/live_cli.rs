@@ -41,7 +41,7 @@ fn the_counts_of_a_run_add_up() {
     let end = lines.last().expect("a run says something");
     assert_eq!(lines[0]["type"], "start");
     assert_eq!(end["type"], "final");
-    let unscored: u64 = ["first", "gap", "broken", "overload"]
+    let unscored: u64 = ["first", "gap", "broken", "overload", "budget"]
         .iter()
         .map(|reason| count(end, &format!("/scores/unscored/{reason}")))
         .sum();

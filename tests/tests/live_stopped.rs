@@ -24,6 +24,9 @@ fn run_counts_what_it_loses_while_stopped_and_recovers() {
         None,
         &[
             "run",
+            // With a budget, the programs would pause before the ring is full.
+            "--cpu-budget",
+            "off",
             "--ring-size",
             RING,
             "--duration",

@@ -115,6 +115,10 @@ fn seen_is_scored_plus_unscored() {
         [1, 1, 1, 2]
     );
     assert_eq!(scores.seen, scores.scored + reasons.total());
+    let mut passed_by = score();
+    passed_by.passed_by(9_500, 0, 1_000_000);
+    assert_eq!(passed_by.scores().unscored.budget, 1_000_000);
+    assert_eq!(passed_by.scores().seen, 1_000_009);
     assert_eq!((scores.lost_events, scores.gaps), (50, 2));
 }
 

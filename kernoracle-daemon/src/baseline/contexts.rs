@@ -52,7 +52,9 @@ impl Contexts {
         // Apart from the other situations, which share the table.
         let mut hash = (key ^ (0xa5a5 + which as u64)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         hash ^= hash >> 32;
-        self.keys[which] = Some(hash.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        let hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        self.situations.prefetch(hash);
+        self.keys[which] = Some(hash);
     }
 
     /// What is known of the present situations.
@@ -95,6 +97,7 @@ impl Contexts {
             hash ^= hash >> 32;
             if let Some((i, _)) = orders.next_if(|(_, order)| **order == length + 1) {
                 self.hashes[i] = hash.wrapping_add(i as u64);
+                self.orders.prefetch(self.hashes[i]);
             }
         }
     }

@@ -3,6 +3,8 @@
 //! A row is found by the hash of its context and carries the last bits of that hash as a check. It keeps the four commonest
 //! successors; a fifth takes the place of the rarest (Metwally et al. 2005, "space-saving").
 
+use crate::prefetch::prefetch;
+
 /// Successors that a row keeps.
 pub const WIDTH: usize = 4;
 /// Rows that a hash may land in.
@@ -32,27 +34,28 @@ impl Row {
     pub fn p(&self, sym: u32) -> f32 {
         self.successors()
             .find(|(other, _)| *other == sym)
-            .map_or(0.0, |(_, count)| {
-                f32::from(count) / (f32::from(self.total) + 0.5)
-            })
+            .map_or(0.0, |(_, count)| self.share(count))
     }
 
-    /// `ln(p / (1 - p))` of a task that follows, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
-    pub fn stretched(&self, sym: u32) -> f32 {
-        let (mut own, mut kept) = (0, 0);
-        for (other, count) in self.successors() {
-            kept += count;
-            if other == sym {
-                own = count;
-            }
-        }
+    /// What [`Self::p`] gives a successor with this count.
+    pub fn share(&self, count: u16) -> f32 {
+        f32::from(count) / (f32::from(self.total) + 0.5)
+    }
+
+    /// `ln(p / (1 - p))` of a successor with this count, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
+    pub fn stretched_named(&self, count: u16) -> f32 {
+        self.stretched(f32::from(count))
+    }
+
+    /// The same of a task that is not among the successors.
+    pub fn stretched_unnamed(&self) -> f32 {
+        let kept: u16 = self.counts.iter().sum();
+        // What lost its place is shared by those that have none.
+        self.stretched(0.2 + 0.25 * f32::from(self.total.saturating_sub(kept)))
+    }
+
+    fn stretched(&self, seen: f32) -> f32 {
         let total = f32::from(self.total.max(1));
-        let seen = if own > 0 {
-            f32::from(own)
-        } else {
-            // What lost its place is shared by those that have none.
-            0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
-        };
         let p = (seen / (total + 0.5)).min(0.995);
         let sure = total / (total + 1.5);
         sure * ((p / (1.0 - p)).ln() / 5.0).clamp(-1.0, 1.0)
@@ -83,10 +86,15 @@ impl Row {
     }
 }
 
+/// The rows that a hash may land in: two cache lines.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(128))]
+struct Bucket([Row; WAYS]);
+
 /// Rows by hash.
 #[derive(Clone, Debug)]
 pub struct Table {
-    rows: Vec<Row>,
+    buckets: Vec<Bucket>,
     clock: u16,
 }
 
@@ -94,7 +102,7 @@ impl Table {
     /// `1 << bits` rows of 32 bytes.
     pub fn new(bits: u32) -> Self {
         Self {
-            rows: vec![Row::default(); 1 << bits],
+            buckets: vec![Bucket::default(); (1 << bits) / WAYS],
             clock: 0,
         }
     }
@@ -104,47 +112,53 @@ impl Table {
         self.clock = self.clock.wrapping_add(1);
     }
 
+    /// A context will be asked for.
+    pub fn prefetch(&self, hash: u64) {
+        let Bucket(rows) = &self.buckets[self.bucket(hash)];
+        prefetch(&rows[0]);
+        prefetch(&rows[WAYS / 2]);
+    }
+
     /// What is known of a context.
     pub fn get(&self, hash: u64) -> Option<&Row> {
-        self.find(hash).map(|place| &self.rows[place])
+        let Bucket(rows) = &self.buckets[self.bucket(hash)];
+        find(rows, hash).map(|place| &rows[place])
     }
 
     /// Counts `successor` once more under a context.
     pub fn add(&mut self, hash: u64, successor: u32) {
-        let place = self.find(hash).unwrap_or_else(|| self.claim(hash));
-        let row = &mut self.rows[place];
-        row.age = self.clock;
-        row.add(successor);
+        let (clock, bucket) = (self.clock, self.bucket(hash));
+        let Bucket(rows) = &mut self.buckets[bucket];
+        let place = find(rows, hash).unwrap_or_else(|| claim(rows, hash, clock));
+        rows[place].age = clock;
+        rows[place].add(successor);
     }
 
     fn bucket(&self, hash: u64) -> usize {
-        (hash as usize & (self.rows.len() - 1)) & !(WAYS - 1)
+        (hash as usize / WAYS) & (self.buckets.len() - 1)
     }
+}
 
-    fn find(&self, hash: u64) -> Option<usize> {
-        let bucket = self.bucket(hash);
-        let check = (hash >> 32) as u32;
-        (bucket..bucket + WAYS).find(|&i| self.rows[i].total > 0 && self.rows[i].check == check)
-    }
+fn find(rows: &[Row; WAYS], hash: u64) -> Option<usize> {
+    let check = (hash >> 32) as u32;
+    (0..WAYS).find(|&i| rows[i].total > 0 && rows[i].check == check)
+}
 
-    /// Takes the place of the row that was not used for longest.
-    fn claim(&mut self, hash: u64) -> usize {
-        let bucket = self.bucket(hash);
-        let clock = self.clock;
-        let place = (bucket..bucket + WAYS)
-            .max_by_key(|&i| {
-                let row = &self.rows[i];
-                if row.total == 0 {
-                    u32::MAX
-                } else {
-                    u32::from(clock.wrapping_sub(row.age))
-                }
-            })
-            .unwrap_or(bucket);
-        self.rows[place] = Row {
-            check: (hash >> 32) as u32,
-            ..Row::default()
-        };
-        place
-    }
+/// Takes the place of the row that was not used for longest.
+fn claim(rows: &mut [Row; WAYS], hash: u64, clock: u16) -> usize {
+    let place = (0..WAYS)
+        .max_by_key(|&i| {
+            let row = &rows[i];
+            if row.total == 0 {
+                u32::MAX
+            } else {
+                u32::from(clock.wrapping_sub(row.age))
+            }
+        })
+        .unwrap_or(0);
+    rows[place] = Row {
+        check: (hash >> 32) as u32,
+        ..Row::default()
+    };
+    place
 }

@@ -280,8 +280,8 @@ fn by_oracle(
         learning: Learning::Inline { every: LEARN_EVERY },
         engine: Engine::Plain,
         model: StartFrom::Default,
-        // For the time that predictions take.
-        live: true,
+        live: false,
+        timed: true,
     };
     let mut reader = TraceReader::open(&args.file)?;
     let oracle = Oracle::with_model(config, model, name.clone())?;

@@ -12,6 +12,8 @@ use super::units::{self, CpuList};
 
 /// Events that a drain hands out at most: a signal is seen after these.
 pub const BUDGET: usize = 4096;
+/// The same where each takes microseconds: the time that they have taken is looked at after these.
+pub const PREDICTED: usize = 256;
 
 /// What to capture.
 #[derive(Debug, clap::Args)]
@@ -107,6 +109,7 @@ impl Arrivals {
             figures.switches += cpu.switches;
             figures.dropped_switches += cpu.dropped_switches;
             figures.own_switches += cpu.own;
+            figures.passed_by += cpu.skipped;
         }
         Ok(figures)
     }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod attach;
 mod child;
 mod completions;
 mod diagnostics;
@@ -16,9 +17,11 @@ mod record;
 mod replay;
 mod run;
 mod signals;
+mod timing;
 mod train;
 mod train_paper;
 mod units;
+mod watch;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use std::{
@@ -71,6 +74,8 @@ enum Command {
     Import(import::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Attach(attach::Args),
     Completions(completions::Args),
     LogFields(log_fields::Args),
     Man(man::Args),
@@ -89,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
         Command::Forecast(args) => forecast::execute(&args),
+        Command::Attach(args) => attach::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),

@@ -78,6 +78,7 @@ impl OracleOptions {
             },
             model: self.model.clone().unwrap_or_default(),
             live,
+            timed: live,
         }
     }
 }

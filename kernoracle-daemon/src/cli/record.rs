@@ -68,13 +68,14 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         origin.command = words.join(" ");
     }
     let writer = TraceWriter::create(output, &origin)?;
+    let start_ns = monotonic_ns();
     let mut recording = Recording {
         capture: &mut capture,
         writer,
         arrivals: Arrivals::default(),
-        block_ns: monotonic_ns(),
+        start_ns,
+        block_ns: start_ns,
     };
-    let start_ns = recording.block_ns;
     let end_ns = options
         .duration
         .map(|duration| start_ns.saturating_add(duration.as_nanos() as u64));
@@ -107,6 +108,7 @@ struct Recording<'a> {
     capture: &'a mut Capture,
     writer: TraceWriter,
     arrivals: Arrivals,
+    start_ns: u64,
     /// When the last block was written.
     block_ns: u64,
 }
@@ -133,6 +135,7 @@ impl Recording<'_> {
             writer,
             arrivals,
             block_ns,
+            ..
         } = self;
         let mut written: Result<(), WriteError> = Ok(());
         let drained = capture.drain(BUDGET, &mut |event| {
@@ -158,6 +161,7 @@ impl Recording<'_> {
             capture,
             writer,
             arrivals,
+            start_ns,
             ..
         } = self;
         let (events, bytes) = writer.finish()?;
@@ -167,8 +171,9 @@ impl Recording<'_> {
         } else {
             0.0
         };
+        let seconds = monotonic_ns().saturating_sub(start_ns) as f64 / 1e9;
         let mut text = format!(
-            "events {} (switches {}), lost {}; {bytes} bytes, {per_event:.1} bytes/event\n",
+            "events {} (switches {}), lost {} in {seconds:.1} s; {bytes} bytes, {per_event:.1} bytes/event\n",
             arrivals.events, arrivals.switches, arrivals.lost
         );
         table::kernel_side(&mut text, &kernel?);

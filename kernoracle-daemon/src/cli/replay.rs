@@ -4,9 +4,10 @@ use super::{
     diagnostics,
     options::{InlineLearning, OracleOptions, OutputOptions, SaveModel, start_line},
     signals::Stop,
+    timing::{Timed, Timing},
 };
 use crate::{
-    oracle::Oracle,
+    oracle::{Config, Oracle},
     report::{Ending, OutputError, Reporter, WhenFull, lines::TraceLost},
     trace::{
         ReadError, TraceReader,
@@ -40,6 +41,11 @@ pub struct Args {
     /// A trace file, as record writes it
     file: PathBuf,
 
+    /// At the end, print one line of JSON to standard error: decisions a second of CPU time, inference times,
+    /// peak resident memory
+    #[arg(long)]
+    timing: bool,
+
     #[command(flatten)]
     oracle: OracleOptions,
 
@@ -56,6 +62,7 @@ pub struct Args {
 pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         file,
+        timing,
         oracle,
         inline,
         save,
@@ -66,7 +73,11 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     save.check()?;
     let stop = Stop::on_signals()?;
     let mut reader = TraceReader::open(&file)?;
-    let mut predictor = Oracle::new(oracle.config(inline.learning(), false), reader.origin())?;
+    let config = Config {
+        timed: timing,
+        ..oracle.config(inline.learning(), false)
+    };
+    let mut predictor = Oracle::new(config, reader.origin())?;
     let first = reader.next_event()?.cloned();
     let start_ns = first.as_ref().map_or(0, |event| event.ts_ns);
     let mut reporter = output.reporter(WhenFull::Wait, oracle.seed, start_ns)?;
@@ -79,7 +90,9 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         oracle.seed,
     ));
 
+    let mut timing = timing.then(Timing::new);
     let mut play = Play {
+        timing: timing.as_mut(),
         oracle: &mut predictor,
         reporter: &mut reporter,
         now_ns: start_ns,
@@ -89,6 +102,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
     let read = play.rest(&mut reader, &stop);
     let now_ns = play.now_ns;
+    let timing = timing.map(|timing| timing.line()).transpose()?;
 
     predictor.stop_learning();
     let lost = reader.lost().cloned();
@@ -96,10 +110,14 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         ts_ns: now_ns,
         learner: predictor.learner(),
         kernel: None,
+        cost: None,
         trace_lost: lost.as_ref().map(TraceLost::from),
     });
     save.save(&predictor)?;
     read?;
+    if let Some(line) = timing {
+        eprintln!("{line}");
+    }
     match finished {
         Err(OutputError::Closed) => return Ok(ExitCode::SUCCESS),
         other => other?,
@@ -111,6 +129,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 struct Play<'a> {
     oracle: &'a mut Oracle,
     reporter: &'a mut Reporter,
+    timing: Option<&'a mut Timing>,
     /// The latest time of an event.
     now_ns: u64,
 }
@@ -130,9 +149,14 @@ impl Play<'_> {
         self.now_ns = self.now_ns.max(event.ts_ns);
         self.reporter
             .switches(u64::from(matches!(event.body, Body::Switch(_))));
-        self.oracle.event(event, self.reporter);
+        let mut sink = Timed {
+            timing: self.timing.as_deref_mut(),
+            sink: self.reporter,
+        };
+        self.oracle.event(event, &mut sink);
         if self.reporter.due(self.now_ns) {
-            self.reporter.summary(self.now_ns, self.oracle.learner());
+            self.reporter
+                .summary(self.now_ns, self.oracle.learner(), None);
         }
     }
 }

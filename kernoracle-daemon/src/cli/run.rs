@@ -2,15 +2,16 @@
 
 use super::{
     diagnostics,
-    live::{Arrivals, BUDGET, CaptureOptions, monotonic_ns},
+    live::{CaptureOptions, monotonic_ns},
     options::{OracleOptions, OutputOptions, SaveModel, start_line},
     signals::Stop,
-    units,
+    units::{self, Limit},
+    watch::Watch,
 };
 use crate::{
+    budget::Budget,
     oracle::{Learning, Oracle},
-    probe::{Capture, ProbeError},
-    report::{Ending, OutputError, Reporter, WhenFull},
+    report::{Ending, OutputError, WhenFull},
 };
 use std::process::ExitCode;
 
@@ -44,8 +45,9 @@ use std::process::ExitCode;
 /// In the summary: switches per second, share of hits (top-1), share among the
 /// first five (top-5), bits per switch; the same top-1 of the baselines; of the
 /// refined prediction; the share of predictions ahead of the switch; inference
-/// time; switches not scored, events lost, lines that a slow output made it shed;
-/// learning steps.
+/// time; the share of one CPU that this program used; coverage, the share of
+/// switches that were predicted, if not all; switches not scored, events lost,
+/// lines that a slow output made it shed; learning steps.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -55,7 +57,13 @@ pub struct Args {
     #[command(flatten)]
     oracle: OracleOptions,
 
-    /// Share of one CPU that learning may use
+    /// Share of one CPU that this program may use, learning included; of a CPU that is never idle it takes at
+    /// most a fifth of that. Where the load switches faster than this allows, it predicts bursts of
+    /// switches and lets those between pass by, counted. 100% or off: no limit
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = units::limit, help_heading = "Oracle")]
+    cpu_budget: Limit,
+
+    /// Share of one CPU that learning may use, at most half of the budget
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = units::share, help_heading = "Oracle")]
     learn_cpu: f64,
 
@@ -70,6 +78,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         capture: options,
         oracle,
+        cpu_budget: Limit(budget),
         learn_cpu,
         save,
         output,
@@ -80,7 +89,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals()?;
     let mut capture = options.start()?;
     let learning = Learning::Background {
-        cpu_share: learn_cpu,
+        cpu_share: budget.map_or(learn_cpu, |budget| learn_cpu.min(budget / 2.0)),
     };
     let mut predictor = Oracle::new(oracle.config(learning, true), capture.origin())?;
     let start_ns = monotonic_ns();
@@ -96,24 +105,25 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let end_ns = options
         .duration
         .map(|duration| start_ns.saturating_add(duration.as_nanos() as u64));
-    let mut watch = Watch {
-        capture: &mut capture,
-        oracle: &mut predictor,
-        reporter: &mut reporter,
-        arrivals: Arrivals::default(),
-        ring_bytes: options.ring_bytes(),
-        overload: false,
-    };
+    let mut watch = Watch::new(
+        &mut capture,
+        &mut predictor,
+        &mut reporter,
+        options.ring_bytes(),
+        budget.map(Budget::new),
+    );
     let watched =
         watch.until(|| stop.requested() || end_ns.is_some_and(|end| monotonic_ns() >= end));
     let watched = watched.and_then(|()| watch.rest());
-    let arrivals = watch.arrivals;
+    let cost = watch.cost();
+    let arrivals = watch.arrivals();
 
     let kernel = arrivals.beside(&capture);
     let finished = reporter.finish(Ending {
         ts_ns: monotonic_ns(),
         learner: predictor.learner(),
         kernel: kernel.as_ref().ok().cloned(),
+        cost: Some(cost),
         trace_lost: None,
     });
     // Behind the table: on a busy CPU the learner, of the lowest priority, may take long to end its step.
@@ -124,76 +134,5 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     match finished {
         Ok(()) | Err(OutputError::Closed) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The live loop.
-struct Watch<'a> {
-    capture: &'a mut Capture,
-    oracle: &'a mut Oracle,
-    reporter: &'a mut Reporter,
-    arrivals: Arrivals,
-    ring_bytes: usize,
-    overload: bool,
-}
-
-impl Watch<'_> {
-    /// Predicts until `done`, or until nobody reads the output.
-    fn until(&mut self, done: impl Fn() -> bool) -> Result<(), ProbeError> {
-        let mut backlog = 0;
-        while !done() && !self.reporter.closed() {
-            if backlog == 0 {
-                self.capture.wait()?;
-            }
-            (_, backlog) = self.step()?;
-        }
-        Ok(())
-    }
-
-    /// Takes what is left in the ring once recording is off.
-    fn rest(&mut self) -> Result<(), ProbeError> {
-        self.capture.stop()?;
-        loop {
-            let (events, backlog) = self.step()?;
-            if events == 0 && backlog == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// One drain. Returns the events that it gave and the bytes that it left.
-    fn step(&mut self) -> Result<(u64, usize), ProbeError> {
-        let Self {
-            capture,
-            oracle,
-            reporter,
-            arrivals,
-            ring_bytes,
-            overload,
-        } = self;
-        let before = arrivals.switches;
-        let drained = capture.drain(BUDGET, &mut |event| {
-            arrivals.add(event);
-            oracle.event(event, &mut **reporter);
-        })?;
-        reporter.switches(arrivals.switches - before);
-        let backlog = drained.backlog_bytes;
-        // Far behind, predictions would lead nothing: catch up first, and count what is not predicted.
-        if backlog > *ring_bytes / 4 {
-            *overload = true;
-        } else if backlog < *ring_bytes / 16 {
-            *overload = false;
-        }
-        oracle.set_overload(*overload);
-        if backlog == 0 {
-            oracle.settle();
-        }
-        let now_ns = monotonic_ns();
-        if reporter.due(now_ns) {
-            reporter.summary(now_ns, oracle.learner());
-        } else {
-            reporter.flush(now_ns);
-        }
-        Ok((drained.events, backlog))
     }
 }

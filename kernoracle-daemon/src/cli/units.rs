@@ -43,6 +43,19 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share that limits, or `off`: as 100%, no limit.
+pub fn limit(text: &str) -> Result<Limit, String> {
+    if text == "off" {
+        return Ok(Limit(None));
+    }
+    let share = share(text).map_err(|error| format!("{error}, or off"))?;
+    Ok(Limit((share < 1.0).then_some(share)))
+}
+
+/// `--cpu-budget`: a share of one CPU below 1, or none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit(pub Option<f64>);
+
 /// A share that may be nothing, and not all.
 pub fn share_from_zero(text: &str) -> Result<f64, String> {
     let share = if matches!(text, "0" | "0%") {
@@ -130,6 +143,18 @@ mod tests {
             share(bad).unwrap_err();
         }
         share_from_zero("100%").unwrap_err();
+    }
+
+    #[test]
+    fn limits() {
+        assert_eq!(limit("10%"), Ok(Limit(Some(0.1))));
+        for none in ["off", "100%", "1"] {
+            assert_eq!(limit(none), Ok(Limit(None)));
+        }
+        for bad in ["0%", "0", "101%", "on", ""] {
+            let error = limit(bad).unwrap_err();
+            assert!(error.contains("off"), "{error}");
+        }
     }
 
     #[test]

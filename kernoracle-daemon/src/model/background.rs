@@ -8,7 +8,7 @@ use nix::time::ClockId;
 use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,12 +24,16 @@ struct Shared {
     fallbacks: AtomicU64,
     cpu_ns: AtomicU64,
     loss_bits: AtomicU32,
+    /// No step begins.
+    held: AtomicBool,
 }
 
 /// The thread and what it gives back.
 #[derive(Debug)]
 pub struct Background {
     windows: Option<Sender<Vec<Frame>>>,
+    /// Frames that the learner is through with: their memory is used again.
+    spare: Receiver<Vec<Frame>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,19 +44,21 @@ impl Background {
         let learner = Learner::new(weights, seed)?;
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = bounded(QUEUE);
+        let (through, spare) = bounded(QUEUE);
         let thread = std::thread::Builder::new()
             .name("kernoracle-lrn".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || {
                     lowest_priority();
-                    if let Err(error) = learn(learner, &receiver, &shared, cpu_share) {
+                    if let Err(error) = learn(learner, (&receiver, &through), &shared, cpu_share) {
                         tracing::error!("learning has ended: {error}");
                     }
                 }
             })?;
         Ok(Self {
             windows: Some(sender),
+            spare,
             shared,
             thread: Some(thread),
         })
@@ -60,15 +66,31 @@ impl Background {
 
     /// The learner has room for another window.
     pub fn wants(&self) -> bool {
-        self.windows
-            .as_ref()
-            .is_some_and(|windows| !windows.is_full())
+        !self.shared.held.load(Ordering::Relaxed)
+            && self
+                .windows
+                .as_ref()
+                .is_some_and(|windows| !windows.is_full())
     }
 
-    /// Hands over a copy of a full window. Never waits: a window that finds no room is not needed.
-    pub fn offer(&self, window: &Window) {
+    /// Begins no step while `hold`: where no CPU has idle time, a thread of the lowest priority comes nowhere,
+    /// but as long as it waits for the CPU it makes each switch of the others dearer (on pipe ping-pong by a
+    /// third). A step that has begun is ended with the caller's priority.
+    pub fn hold(&self, hold: bool) {
+        let held = self.shared.held.swap(hold, Ordering::Relaxed);
+        if hold
+            && !held
+            && let Some(thread) = &self.thread
+        {
+            inherit_priority(thread);
+        }
+    }
+
+    /// Hands over the frames of a full window. Never waits: a window that finds no room is not needed.
+    pub fn offer(&self, window: &mut Window) {
         if let Some(windows) = &self.windows {
-            let _ = windows.try_send(window.frames.iter().cloned().collect());
+            let spare = self.spare.try_recv().unwrap_or_default();
+            let _ = windows.try_send(window.hand_over(spare));
         }
     }
 
@@ -112,7 +134,7 @@ impl Drop for Background {
 
 fn learn(
     mut learner: Learner,
-    windows: &Receiver<Vec<Frame>>,
+    (windows, through): (&Receiver<Vec<Frame>>, &Sender<Vec<Frame>>),
     shared: &Shared,
     cpu_share: f64,
 ) -> candle_core::Result<()> {
@@ -126,8 +148,26 @@ fn learn(
         let pause = due
             .saturating_sub(wall.elapsed())
             .max(Duration::from_millis(1));
+        if shared.held.load(Ordering::Relaxed) {
+            // Without a timeout, which would make it wait for the CPU. A window comes when the hold is over.
+            match windows.recv() {
+                Ok(frames) => {
+                    if let Some(oldest) = learner.add_frames(frames) {
+                        let _ = through.try_send(oldest);
+                    }
+                }
+                Err(_) => return Ok(()),
+            }
+            lowest_priority();
+            continue;
+        }
         match windows.recv_timeout(pause) {
-            Ok(frames) => learner.add_frames(frames),
+            Ok(frames) => {
+                if let Some(oldest) = learner.add_frames(frames) {
+                    // With enough of them on the way, this one's memory is given back.
+                    let _ = through.try_send(oldest);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -100,7 +100,7 @@ impl<'a> BatchBuilder<'a> {
             rows.push(entry.row);
             situation.extend_from_slice(&view.situation);
             for candidate in &view.candidates {
-                features.extend_from_slice(&candidate.features);
+                features.extend_from_slice(&candidate.features[..FEATURES]);
                 codes.extend_from_slice(&candidate.code);
                 places.push(owner.len() as u32);
                 owner.push(i as u32);

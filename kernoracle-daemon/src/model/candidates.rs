@@ -1,17 +1,20 @@
 //! Which tasks could come next, and what is known of each.
 
+use super::counted::Counted;
 use super::features::{candidate as c, situation as s};
 use super::frame::{Candidate, MAX_CANDIDATES, View};
 use super::mixer::SELECTORS;
 use super::numeric::{ln, log_time};
+use super::vector::Vector;
 use super::wakes::Wakes;
+use super::weights::shape::FEATURE_ROW;
 use super::without::Without;
-use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
-use crate::runqueue::{Expected, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::baseline::Row;
+use crate::runqueue::{
+    Expected, LISTED, Picker, Picks, RunQueues, Standing, Status, Sym, TaskInfo,
+};
 use crate::trace::event::Task;
 
-/// Waiting tasks that are listed, the scheduler's first ones.
-const WAITING_LISTED: usize = 16;
 /// Tasks that ran last and are remembered as such.
 const RECENT: usize = 8;
 /// Expected run time of a task that has not run yet, ns.
@@ -65,9 +68,44 @@ pub struct Moment {
 #[derive(Clone, Debug, Default)]
 pub struct Gatherer {
     picker: Picker,
-    order: Vec<(u64, usize)>,
     recent: Recent,
     sleepers: Vec<Sleeper>,
+    places: Places,
+}
+
+/// In place of an index: the current task is no candidate.
+const CURRENT: usize = 254;
+
+/// Where a task stands among the candidates, by its slot.
+#[derive(Clone, Debug, Default)]
+struct Places(Vec<u8>);
+
+impl Places {
+    fn list(&mut self, sym: Sym, at: usize) {
+        let slot = sym.slot();
+        if slot >= self.0.len() {
+            self.0.resize((slot + 1).next_power_of_two(), 0);
+        }
+        self.0[slot] = at as u8 + 1;
+    }
+
+    /// The index that the slot was listed under, if it was: its task may be another one.
+    fn find(&self, sym: Sym) -> Option<usize> {
+        let place = self.0.get(sym.slot()).copied().unwrap_or(0);
+        usize::from(place).checked_sub(1)
+    }
+
+    fn lists(&self, sym: Sym) -> bool {
+        self.find(sym).is_some()
+    }
+
+    /// Takes out all that was listed.
+    fn clear(&mut self, candidates: &[Candidate], current: Sym) {
+        for sym in candidates.iter().filter_map(|candidate| candidate.sym) {
+            self.0[sym.slot()] = 0;
+        }
+        self.0[current.slot()] = 0;
+    }
 }
 
 /// What orders the listed sleepers.
@@ -80,45 +118,6 @@ struct Sleeper {
     /// When it should wake, ns; far off where nothing tells.
     due_ns: u64,
     role: u32,
-}
-
-/// The counts' view of the present context.
-#[derive(Clone, Debug, Default)]
-pub struct Counted {
-    pub matches: Matches,
-    /// By back-off to order 12.
-    pub ranking: Ranking,
-    /// In the order of [`super::situations`].
-    pub situations: SituationMatches,
-    pub wakes: Wakes,
-}
-
-impl Counted {
-    /// What the counts say after the current task.
-    pub fn new(
-        matches: Matches,
-        situations: SituationMatches,
-        wakes: Wakes,
-        queues: &RunQueues,
-        current: Option<Sym>,
-    ) -> Self {
-        let current = current.map(Sym::raw);
-        let alive = |sym: u32| Some(sym) != current && queues.get(Sym::from_raw(sym)).is_some();
-        let ranking = Backoff::new(12).rank(&matches, alive, queues.live());
-        Self {
-            matches,
-            ranking,
-            situations,
-            wakes,
-        }
-    }
-
-    fn longest(&self) -> usize {
-        self.matches
-            .iter()
-            .rposition(Option::is_some)
-            .map_or(0, |i| ORDERS[i])
-    }
 }
 
 impl Gatherer {
@@ -153,7 +152,9 @@ impl Gatherer {
             run,
         } = moment;
         view.clear();
-        let (standings, picks) = self.picker.rank(queues, cpu, &run);
+        let (first, picks) = self.picker.rank(queues, cpu, &run);
+        let mut front: arrayvec::ArrayVec<Standing, LISTED> = arrayvec::ArrayVec::new();
+        front.extend(first.iter().copied());
         let scene = Scene {
             queues,
             counted,
@@ -162,59 +163,50 @@ impl Gatherer {
             now_ns,
             run,
             picks,
-            waiting: standings.len(),
+            waiting: queues.cpu_ref(cpu).runnable.len(),
+            unnamed: counted.unnamed(),
         };
         scene.situation(refined, view);
 
-        self.order.clear();
-        self.order.extend(
-            standings
-                .iter()
-                .enumerate()
-                .map(|(i, standing)| (standing.key, i)),
-        );
-        if self.order.len() > WAITING_LISTED {
-            self.order.select_nth_unstable(WAITING_LISTED);
-        }
-        let front = self.order.len().min(WAITING_LISTED);
-        self.order[..front].sort_unstable();
-
         let idle = queues.idle(cpu);
+        let places = &mut self.places;
+        places.list(current, CURRENT);
         if current != idle {
+            places.list(idle, view.candidates.len());
             scene.add(idle, None, view);
         }
-        for (place, &(_, i)) in self.order[..front].iter().enumerate() {
-            scene.add(standings[i].sym, Some((place, standings[i])), view);
+        for (place, standing) in front.iter().enumerate() {
+            places.list(standing.sym, view.candidates.len());
+            scene.add(standing.sym, Some((place, *standing)), view);
         }
-        let late = |sym: Sym| {
-            // Beyond the listed ones the exact place matters little.
-            standings
-                .iter()
-                .find(|standing| standing.sym == sym)
-                .map(|standing| (WAITING_LISTED, *standing))
-        };
         for sym in scene.others().chain(self.recent.syms.iter().copied()) {
             if view.candidates.len() + 2 >= MAX_CANDIDATES {
                 break;
             }
-            let listed = view
-                .candidates
-                .iter()
-                .any(|candidate| candidate.sym == Some(sym));
-            if !listed
-                && sym != current
-                && queues
-                    .get(sym)
-                    .is_some_and(|task| task.pid != 0 || sym == idle)
+            if !places.lists(sym)
+                && let Some(task) = queues.get(sym)
+                && (task.pid != 0 || sym == idle)
             {
-                let standing = (queues.task(sym).status == Status::Runnable)
-                    .then(|| late(sym))
-                    .flatten();
+                // Beyond the listed ones the exact place matters little.
+                let waits = task.status == Status::Runnable && task.cpu == cpu;
+                let standing = waits.then(|| (LISTED, self.picker.standing(queues, sym)));
+                places.list(sym, view.candidates.len());
                 scene.add(sym, standing, view);
             }
         }
+        // Each row is handed out by a loop over plain indexes: a slot may now belong to another task than the one that was counted.
+        let candidates = &mut view.candidates;
+        counted.name(|raw, write| {
+            let sym = Sym::from_raw(raw);
+            if let Some(candidate) = places.find(sym).and_then(|i| candidates.get_mut(i))
+                && candidate.sym == Some(sym)
+            {
+                write(&mut candidate.features);
+            }
+        });
         self.relate(&scene, view);
         self.expect_wakes(&scene, view);
+        self.places.clear(&view.candidates, current);
         scene.stand_ins(view);
         picks
     }
@@ -257,15 +249,14 @@ impl Gatherer {
             picker,
             sleepers,
             recent,
+            places,
             ..
         } = self;
         let queues = scene.queues;
         let leaves_ns = scene.leaves_ns();
         for (place, sym) in recent.syms.iter().enumerate() {
-            if let Some(candidate) = view
-                .candidates
-                .iter_mut()
-                .find(|candidate| candidate.sym == Some(*sym))
+            if let Some(candidate) = places.find(*sym).and_then(|i| view.candidates.get_mut(i))
+                && candidate.sym == Some(*sym)
             {
                 candidate.features[c::RECENT] = 1.0 / (1.0 + place as f32);
             }
@@ -326,29 +317,33 @@ impl Gatherer {
                 role: task.role,
             });
         }
+        let left = scene.current.left_ns;
         for sleeper in sleepers.iter() {
+            // How many of the others come before it, in each order.
+            let (mut slept, mut deep, mut due) = (0, 0, 0);
+            let (mut peers, mut older, mut younger) = (0, 0, 0);
+            for other in sleepers.iter() {
+                let before = other.since_ns < sleeper.since_ns;
+                slept += u32::from(before && left.is_some_and(|left| other.since_ns >= left));
+                deep += u32::from(before && other.deep);
+                due += u32::from(other.due_ns < sleeper.due_ns);
+                let peer = other.role == sleeper.role && other.at != sleeper.at;
+                peers += u32::from(peer);
+                older += u32::from(peer && before);
+                younger += u32::from(peer && other.since_ns > sleeper.since_ns);
+            }
+            let place = |before: u32| 1.0 / (1.0 + before as f32);
             let x = &mut view.candidates[sleeper.at].features;
-            let place = |before: &dyn Fn(&Sleeper) -> bool| {
-                1.0 / (1.0 + sleepers.iter().filter(|other| before(other)).count() as f32)
-            };
-            if let Some(left) = scene
-                .current
-                .left_ns
-                .filter(|left| sleeper.since_ns >= *left)
-            {
-                x[c::SLEPT_SINCE_PLACE] =
-                    place(&|other| other.since_ns >= left && other.since_ns < sleeper.since_ns);
+            if left.is_some_and(|left| sleeper.since_ns >= left) {
+                x[c::SLEPT_SINCE_PLACE] = place(slept);
             }
             if sleeper.deep {
-                x[c::DEEP_PLACE] = place(&|other| other.deep && other.since_ns < sleeper.since_ns);
+                x[c::DEEP_PLACE] = place(deep);
             }
-            x[c::DUE_PLACE] = place(&|other| other.due_ns < sleeper.due_ns);
-            let same = |other: &&Sleeper| other.role == sleeper.role && other.at != sleeper.at;
-            if sleepers.iter().any(|other| same(&other)) {
-                let mut peers = sleepers.iter().filter(same);
-                x[c::FIRST_OF_ROLE] = flag(peers.all(|other| other.since_ns > sleeper.since_ns));
-                let mut peers = sleepers.iter().filter(same);
-                x[c::LAST_OF_ROLE] = flag(peers.all(|other| other.since_ns < sleeper.since_ns));
+            x[c::DUE_PLACE] = place(due);
+            if peers > 0 {
+                x[c::FIRST_OF_ROLE] = flag(younger == peers);
+                x[c::LAST_OF_ROLE] = flag(older == peers);
             }
         }
     }
@@ -370,6 +365,8 @@ struct Scene<'a> {
     run: Expected,
     picks: Picks,
     waiting: usize,
+    /// What a candidate starts from: the features of one that no count names.
+    unnamed: Vector<FEATURE_ROW>,
 }
 
 fn flag(condition: bool) -> f32 {
@@ -483,7 +480,7 @@ impl Scene<'_> {
 
     fn add(&self, sym: Sym, standing: Option<(usize, Standing)>, view: &mut View) {
         let task = self.queues.task(sym);
-        let mut x = [0.0; c::LEN];
+        let mut x = self.unnamed;
         let busy = self.waiting > 0;
         let idle = task.pid == 0;
         let runnable = standing.is_some();
@@ -503,7 +500,6 @@ impl Scene<'_> {
             x[c::SAME_GROUP] = flag(own.own.cfs_rq == current.own.cfs_rq);
             x[c::DELAYED] = flag(asleep && own.delayed == Some(true));
         }
-        self.counts(sym, &mut x);
         if let Some((place, standing)) = standing {
             let place = place as f32;
             x[c::PLACE] = 1.0 / (1.0 + place);
@@ -555,48 +551,4 @@ impl Scene<'_> {
             role: task.role,
         });
     }
-
-    fn counts(&self, sym: Sym, x: &mut [f32; c::LEN]) {
-        x[c::LOG_P] = ln(self.counted.ranking.p(sym.raw()).max(1e-6)) / 4.0;
-        for (row, &order) in self.counted.matches.iter().zip(&ORDERS) {
-            let Some(row) = row else { continue };
-            let (plain, stretched) = match order {
-                1 => (Some(c::P1), Some(c::SURE1)),
-                2 => (Some(c::P2), Some(c::SURE2)),
-                3 => (Some(c::P3), None),
-                4 => (Some(c::P4), Some(c::SURE4)),
-                6 => (Some(c::P6), None),
-                8 => (Some(c::P8), Some(c::SURE8)),
-                12 => (Some(c::P12), Some(c::SURE12)),
-                _ => (None, None),
-            };
-            if let Some(i) = plain {
-                x[i] = row.p(sym.raw());
-            }
-            if let Some(i) = stretched {
-                x[i] = row.stretched(sym.raw());
-            }
-        }
-        for (row, (plain, stretched)) in self.counted.situations.iter().zip(BY_SITUATION) {
-            if let Some(row) = row {
-                x[plain] = row.p(sym.raw());
-                x[stretched] = row.stretched(sym.raw());
-            }
-        }
-    }
 }
-
-/// The features that each situation's counts give, in the order of [`super::situations`].
-const BY_SITUATION: [(usize, usize); SITUATIONS] = [
-    (c::P_WAITING, c::SURE_WAITING),
-    (c::P_WAITING2, c::SURE_WAITING2),
-    (c::P_ASLEEP, c::SURE_ASLEEP),
-    (c::P_RUNS1, c::SURE_RUNS1),
-    (c::P_RUNS3, c::SURE_RUNS3),
-    (c::P_RUNS6, c::SURE_RUNS6),
-    (c::P_FOLLOWED, c::SURE_FOLLOWED),
-    (c::P_WOKE, c::SURE_WOKE),
-    (c::P_RAN, c::SURE_RAN),
-    (c::P_ROLE_RAN, c::SURE_ROLE_RAN),
-    (c::P_WOKEN, c::SURE_WOKEN),
-];

@@ -1,14 +1,24 @@
-//! The forward step: pure functions over plain arrays.
+//! The forward step: one pass over plain arrays, without a call or an allocation in it.
 //!
-//! Equal to [`super::Reference`], the same network in candle, within 1e-5; a test compares them.
+//! Equal to [`super::Reference`], the same network in candle, within 1e-5; a test compares them. The compiler vectorises it, once for each
+//! set of vector instructions; which of them the machine has is asked at run time, and all give the same bits ([`super::vector`]).
 
-use super::frame::View;
+#![expect(
+    clippy::inline_always,
+    reason = "compiled once for each set of vector instructions, with the function that it is part of"
+)]
+
+use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
+use super::vector::{
+    LANES, Vector, add_chosen_rows, add_products, add_rows, add_sparse_rows, fold,
+};
 use super::weights::{
     Weights,
-    shape::{HIDDEN, INPUT, QUANTILES, RUN, SCORER, STATE},
+    shape::{HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER},
 };
 use crate::runqueue::CODE;
+use multiversion::multiversion;
 
 /// State of the LSTM of one CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,32 +36,37 @@ impl Default for Lstm {
     }
 }
 
-/// `out += x[i] * rows[i]` over all inputs; inputs that are zero cost nothing.
-fn add_rows<const OUT: usize>(out: &mut [f32; OUT], inputs: &[f32], rows: &[f32]) {
-    for (&x, row) in inputs.iter().zip(rows.chunks_exact(OUT)) {
-        if x != 0.0 {
-            for (out, w) in out.iter_mut().zip(row) {
-                *out += x * w;
-            }
-        }
-    }
-}
-
 impl Lstm {
     /// One step (Hochreiter and Schmidhuber 1997, with forget gates; gates in candle's order input, forget, cell, output).
     pub fn step(&mut self, weights: &Weights, input: &[f32; INPUT]) {
-        let mut gates = [0.0_f32; 4 * HIDDEN];
-        gates.copy_from_slice(&weights.lstm_bias);
-        add_rows(&mut gates, input, &weights.lstm_input);
-        add_rows(&mut gates, &self.hidden, &weights.lstm_hidden);
-        for i in 0..HIDDEN {
-            let input_gate = sigmoid(gates[i]);
-            let forget_gate = sigmoid(gates[HIDDEN + i]);
-            let cell = tanh(gates[2 * HIDDEN + i]);
-            let output_gate = sigmoid(gates[3 * HIDDEN + i]);
-            self.cell[i] = forget_gate * self.cell[i] + input_gate * cell;
-            self.hidden[i] = output_gate * tanh(self.cell[i]);
-        }
+        lstm_step(&weights.lstm, input, &mut self.hidden, &mut self.cell);
+    }
+}
+
+/// One step of an LSTM with `H` units. `rows` holds for each gate its bias, then what each number of `input` adds, then what each
+/// of `hidden` adds: `[4][1 + INPUT + H][H]`.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+pub fn lstm_step<const H: usize>(
+    rows: &[Vector<H>],
+    input: &[f32],
+    hidden: &mut [f32; H],
+    cell: &mut [f32; H],
+) {
+    let mut gates = [Vector::<H>::ZERO; 4];
+    for (gate, rows) in gates.iter_mut().zip(rows.chunks_exact(1 + input.len() + H)) {
+        let (of_input, of_hidden) = rows[1..].split_at(input.len());
+        let sum = add_sparse_rows(rows[0], input, of_input);
+        *gate = add_rows(sum, hidden, of_hidden);
+    }
+    let [input_gate, forget_gate, new, output_gate] = &gates;
+    for i in 0..H {
+        cell[i] = sigmoid(forget_gate[i]) * cell[i] + sigmoid(input_gate[i]) * tanh(new[i]);
+    }
+    for i in 0..H {
+        hidden[i] = sigmoid(output_gate[i]) * tanh(cell[i]);
     }
 }
 
@@ -70,55 +85,68 @@ pub struct Scores {
 
 /// Scores a view's candidates and the current task's run time, given the LSTM's output `hidden` (`[HIDDEN]`).
 pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mut Scores) {
-    let mut state = [0.0_f32; STATE];
-    state[..HIDDEN].copy_from_slice(hidden);
-    state[HIDDEN..].copy_from_slice(&view.situation);
-
-    let mut base = [0.0_f32; SCORER];
-    base.copy_from_slice(&weights.scorer_bias);
-    add_rows(&mut base, &state, &weights.scorer_state);
-    let mut query = [0.0_f32; CODE];
-    add_rows(&mut query, &state, &weights.query_state);
-
     scores.network.clear();
-    for candidate in &view.candidates {
-        let mut units = base;
-        add_rows(&mut units, &candidate.features, &weights.scorer_feature);
-        let unit_score: f32 = units
-            .iter()
-            .zip(&weights.scorer_out)
-            .map(|(unit, w)| unit.max(0.0) * w)
-            .sum();
-        let code_score: f32 = query.iter().zip(&candidate.code).map(|(q, c)| q * c).sum();
-        scores.network.push(unit_score + code_score);
-    }
-    softmax(&view.linear, &scores.network, &mut scores.p);
-
-    let mut units = [0.0_f32; RUN];
-    units.copy_from_slice(&weights.run_bias);
-    add_rows(&mut units, &state, &weights.run_state);
-    for unit in &mut units {
-        *unit = unit.max(0.0);
-    }
-    let mut out = [0.0_f32; QUANTILES];
-    add_rows(&mut out, &units, &weights.run_out);
-    for (out, shift) in out.iter_mut().zip(&view.run_shift) {
+    scores.network.resize(view.candidates.len(), 0.0);
+    scores.p.clear();
+    scores.p.resize(view.candidates.len(), 0.0);
+    scores.run_raw = heads(weights, hidden, view, &mut scores.network, &mut scores.p);
+    for (out, shift) in scores.run_raw.iter_mut().zip(&view.run_shift) {
         *out += shift;
     }
-    scores.run_raw = out;
-    scores.run = quantiles(view.run_base, out);
+    scores.run = quantiles(view.run_base, scores.run_raw);
+}
+
+/// Fills in what the network adds to each candidate, and the softmax of that and the linear scores. Returns the run-time head's output.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+fn heads(
+    weights: &Weights,
+    hidden: &[f32; HIDDEN],
+    view: &View,
+    network: &mut [f32],
+    p: &mut [f32],
+) -> [f32; QUANTILES] {
+    let (of_hidden, of_situation) = weights.heads.split_at(HIDDEN);
+    let all: Vector<HEADS> = add_rows(weights.heads_bias, hidden, of_hidden);
+    let all = add_sparse_rows(all, &view.situation, of_situation);
+    let (base, rest) = all.split_at(SCORER);
+    let (query, rest) = rest.split_at(CODE);
+    let base = Vector::<SCORER>::padded(base);
+    for (candidate, out) in view.candidates.iter().zip(network.iter_mut()) {
+        let mut units = add_chosen_rows(base, &candidate.features.0, &weights.scorer_feature);
+        for unit in &mut units.0 {
+            *unit = unit.max(0.0);
+        }
+        let mut lanes = [0.0; LANES];
+        add_products(&mut lanes, query, &candidate.code);
+        add_products(&mut lanes, &units.0, &weights.scorer_out.0);
+        *out = fold(lanes);
+    }
+    softmax(&view.linear, network, p);
+
+    let mut out = [0.0_f32; QUANTILES];
+    for (unit, row) in rest[..RUN].iter().zip(&weights.run_out) {
+        for (out, w) in out.iter_mut().zip(row) {
+            *out += unit.max(0.0) * w;
+        }
+    }
+    out
 }
 
 /// `softmax(linear + network)`.
-fn softmax(linear: &[f32], network: &[f32], p: &mut Vec<f32>) {
-    p.clear();
-    p.extend(linear.iter().zip(network).map(|(a, b)| a + b));
-    let most = p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+#[inline(always)]
+fn softmax(linear: &[f32], network: &[f32], p: &mut [f32]) {
+    let mut most = f32::NEG_INFINITY;
+    for ((p, a), b) in p.iter_mut().zip(linear).zip(network) {
+        *p = a + b;
+        most = most.max(*p);
+    }
     for p in p.iter_mut() {
         *p = exp(*p - most);
-        sum += *p;
     }
+    let sum: f32 = p.iter().sum();
     for p in p {
         *p /= sum;
     }
@@ -133,3 +161,5 @@ fn quantiles(base: f32, out: [f32; QUANTILES]) -> [f32; QUANTILES] {
 fn softplus(x: f32) -> f32 {
     if x > 15.0 { x } else { (1.0 + exp(x)).ln() }
 }
+
+const _: () = assert!(SCORER + CODE + RUN <= HEADS && MAX_CANDIDATES <= 64);

@@ -1,7 +1,8 @@
 //! What the model saw at each switch, kept for training: the rolling window.
 
 use super::features::candidate;
-use super::weights::shape::{FEATURES, INPUT, QUANTILES, SITUATION};
+use super::vector::Vector;
+use super::weights::shape::{FEATURE_ROW, INPUT, QUANTILES, SITUATION};
 use crate::runqueue::{CODE, Sym};
 use std::collections::VecDeque;
 
@@ -13,7 +14,7 @@ pub const MAX_CANDIDATES: usize = 32;
 pub struct Candidate {
     /// `None` stands for tasks that have no name yet, or are not listed: [`Self::is_child`] tells.
     pub sym: Option<Sym>,
-    pub features: [f32; FEATURES],
+    pub features: Vector<FEATURE_ROW>,
     pub code: [f32; CODE],
     /// Number of its role.
     pub role: u32,
@@ -22,7 +23,7 @@ pub struct Candidate {
 impl Candidate {
     /// The one that stands for all others.
     pub fn other() -> Self {
-        let mut features = [0.0; FEATURES];
+        let mut features = Vector::ZERO;
         features[candidate::OTHER] = 1.0;
         Self {
             sym: None,
@@ -109,6 +110,8 @@ impl Default for Frame {
 pub struct Window {
     pub frames: VecDeque<Frame>,
     length: usize,
+    /// Refined views out of use: their memory is used again.
+    spare: Vec<View>,
 }
 
 impl Window {
@@ -117,6 +120,7 @@ impl Window {
         Self {
             frames: VecDeque::with_capacity(length + 1),
             length,
+            spare: Vec::new(),
         }
     }
 
@@ -127,7 +131,7 @@ impl Window {
         } else {
             Frame::default()
         };
-        frame.refined = None;
+        self.spare.extend(frame.refined.take());
         frame.run_time = None;
         frame.at_switch.clear();
         self.frames.push_back(frame);
@@ -138,6 +142,35 @@ impl Window {
     /// The frame of the last switch.
     pub fn last(&mut self) -> Option<&mut Frame> {
         self.frames.back_mut()
+    }
+
+    /// The last frame's refined view, begun if there is none.
+    pub fn refine(&mut self) -> Option<&mut View> {
+        let frame = self.frames.back_mut()?;
+        let spare = &mut self.spare;
+        let fresh = || spare.pop().unwrap_or_default();
+        Some(frame.refined.get_or_insert_with(fresh))
+    }
+
+    /// The last frame's refined view does not count.
+    pub fn unrefine(&mut self) {
+        if let Some(frame) = self.frames.back_mut() {
+            self.spare.extend(frame.refined.take());
+        }
+    }
+
+    /// Moves the frames out, except for their inputs, which are copied: the LSTM's state is made from them. `spare` gives its memory in
+    /// exchange.
+    pub fn hand_over(&mut self, mut spare: Vec<Frame>) -> Vec<Frame> {
+        spare.resize_with(self.frames.len(), Frame::default);
+        for (out, frame) in spare.iter_mut().zip(&mut self.frames) {
+            out.input = frame.input;
+            out.run_time = frame.run_time;
+            std::mem::swap(&mut out.at_switch, &mut frame.at_switch);
+            std::mem::swap(&mut out.refined, &mut frame.refined);
+            self.spare.extend(frame.refined.take());
+        }
+        spare
     }
 
     /// The window holds as many switches as it may.

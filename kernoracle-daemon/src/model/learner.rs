@@ -55,6 +55,8 @@ pub struct Learner {
     net: Net,
     optimiser: AdamW,
     kept: VecDeque<Vec<Frame>>,
+    /// Frames out of use: their memory is used again.
+    spare: Vec<Frame>,
     fresh: usize,
     random: ChaCha8Rng,
     good: Weights,
@@ -77,20 +79,24 @@ impl Learner {
             behind: 0.0,
             net,
             optimiser,
-            kept: VecDeque::new(),
+            kept: VecDeque::with_capacity(KEPT),
+            spare: Vec::new(),
             fresh: 0,
             random,
             good: weights.clone(),
         })
     }
 
-    /// Takes a copy of a full window.
-    pub fn add(&mut self, window: &Window) {
-        self.add_frames(window.frames.iter().cloned().collect());
+    /// Takes the frames of a full window.
+    pub fn add(&mut self, window: &mut Window) {
+        let spare = std::mem::take(&mut self.spare);
+        if let Some(oldest) = self.add_frames(window.hand_over(spare)) {
+            self.spare = oldest;
+        }
     }
 
-    /// Takes the frames of a full window.
-    pub fn add_frames(&mut self, frames: Vec<Frame>) {
+    /// Takes the frames of a full window. Returns those that it has kept for longest, once there are enough.
+    pub fn add_frames(&mut self, frames: Vec<Frame>) -> Option<Vec<Frame>> {
         if self
             .kept
             .front()
@@ -98,11 +104,12 @@ impl Learner {
         {
             self.kept.clear();
         }
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
+        let oldest = (self.kept.len() == KEPT)
+            .then(|| self.kept.pop_front())
+            .flatten();
         self.kept.push_back(frames);
         self.fresh = (self.fresh + 1).min(BATCH / 2);
+        oldest
     }
 
     /// There is something to learn from.

@@ -6,9 +6,16 @@
 //! weight (AdaGrad, Duchi et al. 2011). The gradient is that of the whole model's probabilities, so the linear part and
 //! the network correct each other.
 
+#![expect(
+    clippy::inline_always,
+    reason = "compiled once for each set of vector instructions, with the function that it is part of"
+)]
+
 use super::features::candidate;
-use super::frame::View;
-use super::weights::shape::FEATURES;
+use super::frame::{Candidate, View};
+use super::vector::{LANES, Vector, add_products, fold};
+use super::weights::shape::{FEATURE_ROW, FEATURES};
+use multiversion::multiversion;
 
 /// Kinds of situations that have weights of their own.
 pub const SELECTORS: usize = 24;
@@ -22,15 +29,25 @@ const ROLES: usize = 64;
 /// One set of weights with its step sizes.
 #[derive(Clone, Debug, PartialEq)]
 struct Set {
-    weights: [f32; FEATURES],
-    squares: [f32; FEATURES],
+    weights: Vector<FEATURE_ROW>,
+    squares: Vector<FEATURE_ROW>,
 }
 
 impl Set {
     fn new(weights: &[f32; FEATURES]) -> Self {
         Self {
-            weights: *weights,
-            squares: [0.5; FEATURES],
+            weights: Vector::padded(weights),
+            squares: Vector([0.5; FEATURE_ROW]),
+        }
+    }
+
+    /// One step of AdaGrad.
+    #[inline(always)]
+    fn follow(&mut self, gradient: &Vector<FEATURE_ROW>, rate: f32) {
+        for i in 0..FEATURE_ROW {
+            let g = gradient[i];
+            self.squares[i] += g * g;
+            self.weights[i] -= rate * g / self.squares[i].sqrt();
         }
     }
 }
@@ -62,72 +79,40 @@ impl Mixer {
     /// Fills in each candidate's linear score.
     pub fn score(&self, refined: bool, view: &mut View) {
         let (shared, selected, role) = sets(refined, view);
-        let sum: [f32; FEATURES] = std::array::from_fn(|i| {
-            self.shared[shared].weights[i]
-                + self.selected[selected].weights[i]
-                + self.by_role[role].weights[i]
-        });
+        let sum = sum(
+            &self.shared[shared].weights,
+            &self.selected[selected].weights,
+            Some(&self.by_role[role].weights),
+        );
         view.linear.clear();
-        view.linear.extend(view.candidates.iter().map(|candidate| {
-            let own = &self.by_candidate[of_role(refined, candidate.role)];
-            candidate
-                .features
-                .iter()
-                .zip(&sum)
-                .zip(&own.weights)
-                .map(|((x, w), v)| x * (w + v))
-                .sum::<f32>()
-        }));
+        view.linear.resize(view.candidates.len(), 0.0);
+        let own = &self.by_candidate[of_role(refined, 0)..][..ROLES];
+        score_each(&view.candidates, &sum, own, &mut view.linear);
     }
 
     /// Each candidate's linear score as it was before anything was learned online, of a mixer that has just been loaded.
     pub fn start_score(&self, refined: bool, view: &View, out: &mut Vec<f32>) {
         let (shared, selected, _) = sets(refined, view);
-        let (shared, selected) = (
+        let sum = sum(
             &self.shared[shared].weights,
             &self.selected[selected].weights,
+            None,
         );
         out.clear();
-        out.extend(view.candidates.iter().map(|candidate| {
-            let weights = shared.iter().zip(selected);
-            let products = candidate.features.iter().zip(weights);
-            products.map(|(x, (w, v))| x * (w + v)).sum::<f32>()
-        }));
+        out.resize(view.candidates.len(), 0.0);
+        score_each(&view.candidates, &sum, &[], out);
     }
 
     /// Follows the gradient of the log-loss of `p`, what was predicted for each candidate, towards `target`.
     pub fn learn(&mut self, refined: bool, view: &View, p: &[f32], target: usize) {
-        let mut gradient = [0.0_f32; FEATURES];
-        for (i, (candidate, &p)) in view.candidates.iter().zip(p).enumerate() {
-            let error = p - f32::from(u8::from(i == target));
-            if error.abs() > 1e-5 {
-                let own = &mut self.by_candidate[of_role(refined, candidate.role)];
-                for ((w, square), x) in own
-                    .weights
-                    .iter_mut()
-                    .zip(&mut own.squares)
-                    .zip(&candidate.features)
-                {
-                    let g = error * x;
-                    *square += g * g;
-                    *w -= CANDIDATE_RATE * g / square.sqrt();
-                }
-                for (gradient, x) in gradient.iter_mut().zip(&candidate.features) {
-                    *gradient += error * x;
-                }
-            }
-        }
         let (shared, selected, role) = sets(refined, view);
-        for set in [
+        let own = &mut self.by_candidate[of_role(refined, 0)..][..ROLES];
+        let common = [
             &mut self.shared[shared],
             &mut self.selected[selected],
             &mut self.by_role[role],
-        ] {
-            for ((w, square), g) in set.weights.iter_mut().zip(&mut set.squares).zip(&gradient) {
-                *square += g * g;
-                *w -= RATE * g / square.sqrt();
-            }
-        }
+        ];
+        learn_all(&view.candidates, p, target, own, common);
     }
 
     /// All weights, without step sizes, as the checkpoint stores them: `[KINDS (1 + SELECTORS)][FEATURES]`.
@@ -135,7 +120,8 @@ impl Mixer {
         self.shared
             .iter()
             .chain(&self.selected)
-            .flat_map(|set| set.weights)
+            .flat_map(|set| &set.weights[..FEATURES])
+            .copied()
             .collect()
     }
 
@@ -144,13 +130,71 @@ impl Mixer {
         let mut mixer = Self::default();
         let sets = mixer.shared.iter_mut().chain(&mut mixer.selected);
         for (set, row) in sets.zip(rows.chunks_exact(FEATURES)) {
-            set.weights.copy_from_slice(row);
+            set.weights[..FEATURES].copy_from_slice(row);
         }
         mixer
     }
 
     /// Rows in the checkpoint.
     pub const ROWS: usize = KINDS * (1 + SELECTORS);
+}
+
+fn sum(
+    shared: &Vector<FEATURE_ROW>,
+    selected: &Vector<FEATURE_ROW>,
+    role: Option<&Vector<FEATURE_ROW>>,
+) -> Vector<FEATURE_ROW> {
+    let mut sum = *shared;
+    for other in [Some(selected), role].into_iter().flatten() {
+        for (sum, w) in sum.0.iter_mut().zip(&other.0) {
+            *sum += w;
+        }
+    }
+    sum
+}
+
+/// Scores by the weights that all candidates share, and by those of each one's role, if there are any.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+fn score_each(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], out: &mut [f32]) {
+    for (candidate, out) in candidates.iter().zip(out) {
+        let mut lanes = [0.0; LANES];
+        add_products(&mut lanes, &candidate.features.0, &sum.0);
+        if let Some(own) = own.get(candidate.role as usize % ROLES) {
+            add_products(&mut lanes, &candidate.features.0, &own.weights.0);
+        }
+        *out = fold(lanes);
+    }
+}
+
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+fn learn_all(
+    candidates: &[Candidate],
+    p: &[f32],
+    target: usize,
+    own: &mut [Set],
+    common: [&mut Set; 3],
+) {
+    let mut gradient = Vector::<FEATURE_ROW>::ZERO;
+    for (i, (candidate, &p)) in candidates.iter().zip(p).enumerate() {
+        let error = p - f32::from(u8::from(i == target));
+        if error.abs() > 1e-5 {
+            let mut own_gradient = Vector::<FEATURE_ROW>::ZERO;
+            for k in 0..FEATURE_ROW {
+                own_gradient[k] = error * candidate.features[k];
+                gradient[k] += own_gradient[k];
+            }
+            own[candidate.role as usize % ROLES].follow(&own_gradient, CANDIDATE_RATE);
+        }
+    }
+    for set in common {
+        set.follow(&gradient, RATE);
+    }
 }
 
 /// Index of the shared set, of the one selected by the situation, and of the role's.

@@ -2,6 +2,7 @@
 
 use super::forward::Lstm;
 use super::frame::{Candidate, Frame, View};
+use super::vector::Vector;
 use super::weights::shape::{FEATURES, INPUT, SITUATION};
 use crate::runqueue::CODE;
 use half::f16;
@@ -130,7 +131,7 @@ impl Packed {
                 .map(|(code, len)| {
                     let mut candidate = Candidate {
                         sym: None,
-                        features: [0.0; FEATURES],
+                        features: Vector::ZERO,
                         code: self.palette[usize::from(*code)].map(f16::to_f32),
                         // Only online learning asks for it.
                         role: 0,
@@ -182,7 +183,7 @@ mod tests {
             .collect();
         for _ in 0..candidates {
             let mut candidate = Candidate::other();
-            for x in &mut candidate.features {
+            for x in &mut candidate.features[..FEATURES] {
                 *x = if random.random_bool(0.6) {
                     0.0
                 } else {
@@ -224,7 +225,7 @@ mod tests {
             close(&a.situation, &b.situation);
             assert_eq!(a.candidates.len(), b.candidates.len());
             for (a, b) in a.candidates.iter().zip(&b.candidates) {
-                close(&a.features, &b.features);
+                close(&a.features[..], &b.features[..]);
                 close(&a.code, &b.code);
             }
         };

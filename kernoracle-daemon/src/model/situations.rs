@@ -44,16 +44,12 @@ pub(super) fn mix(mut x: u64) -> u64 {
 const LAST_THREE: u64 = (1 << 48) - 1;
 
 fn of(sym: Sym) -> u64 {
-    mix(u64::from(sym.raw()).wrapping_add(0x9e37_79b9_7f4a_7c15))
+    sym.hash()
 }
 
 /// Which tasks wait, in whatever order.
 fn waiting(queues: &RunQueues, cpu: u32) -> u64 {
-    queues
-        .cpu_ref(cpu)
-        .runnable
-        .iter()
-        .fold(0, |sum, &sym| sum.wrapping_add(of(sym)))
+    queues.cpu_ref(cpu).waiting
 }
 
 /// The keys right after a switch; `recent` are the tasks that ran last, the current one first.

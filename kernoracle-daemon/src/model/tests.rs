@@ -30,8 +30,9 @@ fn view(random: &mut ChaCha8Rng, candidates: usize) -> View {
     }
     for _ in 0..candidates {
         let mut candidate = Candidate::other();
-        candidate.features =
-            std::array::from_fn::<f32, FEATURES, _>(|_| random.random_range(-1.0..1.0));
+        for x in &mut candidate.features[..FEATURES] {
+            *x = random.random_range(-1.0..1.0);
+        }
         candidate.features[candidate::OTHER] = 0.0;
         candidate.code = std::array::from_fn::<f32, CODE, _>(|_| random.random_range(-0.5..0.5));
         view.candidates.push(candidate);
@@ -162,7 +163,7 @@ fn the_learner_learns_what_needs_memory() {
     let mut learner = Learner::new(&Weights::untrained(1), 2).expect("a learner");
     let mut losses = Vec::new();
     for _ in 0..150 {
-        learner.add(&memory_window(&mut random, 48));
+        learner.add(&mut memory_window(&mut random, 48));
         losses.push(
             learner
                 .step()

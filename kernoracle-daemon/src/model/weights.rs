@@ -1,6 +1,7 @@
 //! The weights as plain arrays, laid out for the forward step.
 
 use super::features::{candidate, situation, switch};
+use super::vector::{LANES, Vector};
 use super::without::Without;
 use crate::runqueue::CODE;
 use rand::{Rng as _, SeedableRng as _};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Sizes of the network.
 pub mod shape {
-    use super::{CODE, candidate, situation, switch};
+    use super::{CODE, LANES, candidate, situation, switch};
 
     /// The LSTM's input: a role code and what happened.
     pub const INPUT: usize = CODE + switch::LEN;
@@ -26,9 +27,13 @@ pub mod shape {
     pub const RUN: usize = 24;
     /// Quantiles that the run-time head gives: .1, .5, .9.
     pub const QUANTILES: usize = 3;
+    /// Outputs of the rows that all heads share: the scorer's units, the query, the run-time head's units.
+    pub const HEADS: usize = (SCORER + CODE + RUN).next_multiple_of(LANES);
+    /// Numbers in the row of a candidate's features; those beyond [`FEATURES`] are zero.
+    pub const FEATURE_ROW: usize = FEATURES.next_multiple_of(LANES);
 }
 
-use shape::{FEATURES, HIDDEN, INPUT, QUANTILES, RUN, SCORER, STATE};
+use shape::{FEATURES, HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER, STATE};
 
 /// Name, shape and gain of every tensor, as the checkpoint stores them; `[out, in]` like candle.
 pub(super) const TENSORS: [(&str, &[usize]); 12] = [
@@ -52,25 +57,16 @@ pub struct Weights {
     /// Parts that the model was trained without.
     pub without: Without,
     pub(super) by_name: BTreeMap<&'static str, Vec<f32>>,
-    /// `[INPUT][4 HIDDEN]`
-    pub(super) lstm_input: Vec<f32>,
-    /// `[HIDDEN][4 HIDDEN]`
-    pub(super) lstm_hidden: Vec<f32>,
-    /// `[4 HIDDEN]`, both biases.
-    pub(super) lstm_bias: Vec<f32>,
+    /// For each gate its bias, what each input adds, what each hidden unit adds: `[4][1 + INPUT + HIDDEN][HIDDEN]`.
+    pub(super) lstm: Vec<Vector<HIDDEN>>,
     /// `[FEATURES][SCORER]`
-    pub(super) scorer_feature: Vec<f32>,
-    /// `[STATE][SCORER]`
-    pub(super) scorer_state: Vec<f32>,
-    pub(super) scorer_bias: Vec<f32>,
-    pub(super) scorer_out: Vec<f32>,
-    /// `[STATE][CODE]`
-    pub(super) query_state: Vec<f32>,
-    /// `[STATE][RUN]`
-    pub(super) run_state: Vec<f32>,
-    pub(super) run_bias: Vec<f32>,
+    pub(super) scorer_feature: Vec<Vector<SCORER>>,
+    pub(super) scorer_out: Vector<SCORER>,
+    /// What the state adds to the scorer's units, the query and the run-time head's units: `[STATE][HEADS]`.
+    pub(super) heads: Vec<Vector<HEADS>>,
+    pub(super) heads_bias: Vector<HEADS>,
     /// `[RUN][QUANTILES]`
-    pub(super) run_out: Vec<f32>,
+    pub(super) run_out: Vec<[f32; QUANTILES]>,
 }
 
 impl Weights {
@@ -101,35 +97,62 @@ impl Weights {
 
     /// From tensors as the checkpoint names and shapes them, lengths already checked.
     pub(super) fn from_tensors(by_name: BTreeMap<&'static str, Vec<f32>>) -> Self {
-        let transposed = |name: &str| {
+        // What input `column` adds to outputs `from..from + N`.
+        fn column<const N: usize>(
+            by_name: &BTreeMap<&'static str, Vec<f32>>,
+            name: &str,
+            column: usize,
+            from: usize,
+        ) -> [f32; N] {
             let (_, dims) = TENSORS
                 .iter()
                 .find(|(other, _)| *other == name)
                 .expect("a known tensor");
-            let (rows, columns) = (dims[0], dims[1]);
-            let values = &by_name[name];
-            (0..columns)
-                .flat_map(|c| (0..rows).map(move |r| values[r * columns + c]))
-                .collect()
-        };
-        let lstm_bias = by_name["lstm.bias_ih_l0"]
-            .iter()
-            .zip(&by_name["lstm.bias_hh_l0"])
-            .map(|(a, b)| a + b)
-            .collect();
+            let columns = dims[1];
+            std::array::from_fn(|row| by_name[name][(from + row) * columns + column])
+        }
+        let mut lstm = Vec::with_capacity(4 * (1 + INPUT + HIDDEN));
+        for from in (0..4).map(|gate| gate * HIDDEN) {
+            let biases = [&by_name["lstm.bias_ih_l0"], &by_name["lstm.bias_hh_l0"]];
+            lstm.push(Vector(std::array::from_fn(|i| {
+                biases[0][from + i] + biases[1][from + i]
+            })));
+            lstm.extend((0..INPUT).map(|i| Vector(column(&by_name, "lstm.weight_ih_l0", i, from))));
+            lstm.extend(
+                (0..HIDDEN).map(|i| Vector(column(&by_name, "lstm.weight_hh_l0", i, from))),
+            );
+        }
+        let heads = (0..STATE).map(|i| {
+            let mut row = Vector::ZERO;
+            row[..SCORER].copy_from_slice(&column::<SCORER>(&by_name, "scorer.state", i, 0));
+            row[SCORER..SCORER + CODE].copy_from_slice(&column::<CODE>(
+                &by_name,
+                "query.state",
+                i,
+                0,
+            ));
+            row[SCORER + CODE..SCORER + CODE + RUN].copy_from_slice(&column::<RUN>(
+                &by_name,
+                "run.state",
+                i,
+                0,
+            ));
+            row
+        });
+        let mut heads_bias = Vector::padded(&by_name["scorer.bias"]);
+        heads_bias[SCORER + CODE..SCORER + CODE + RUN].copy_from_slice(&by_name["run.bias"]);
         Self {
             without: Without::default(),
-            lstm_input: transposed("lstm.weight_ih_l0"),
-            lstm_hidden: transposed("lstm.weight_hh_l0"),
-            lstm_bias,
-            scorer_feature: transposed("scorer.feature"),
-            scorer_state: transposed("scorer.state"),
-            scorer_bias: by_name["scorer.bias"].clone(),
-            scorer_out: by_name["scorer.out"].clone(),
-            query_state: transposed("query.state"),
-            run_state: transposed("run.state"),
-            run_bias: by_name["run.bias"].clone(),
-            run_out: transposed("run.out"),
+            lstm,
+            scorer_feature: (0..FEATURES)
+                .map(|i| Vector(column(&by_name, "scorer.feature", i, 0)))
+                .collect(),
+            scorer_out: Vector::padded(&by_name["scorer.out"]),
+            heads: heads.collect(),
+            heads_bias,
+            run_out: (0..RUN)
+                .map(|i| column(&by_name, "run.out", i, 0))
+                .collect(),
             by_name,
         }
     }

@@ -54,7 +54,7 @@ impl Without {
         }
         self.mask(&situation::ALL, &mut view.situation);
         for candidate in &mut view.candidates {
-            self.mask(&candidate::ALL, &mut candidate.features);
+            self.mask(&candidate::ALL, &mut candidate.features[..]);
         }
         view.selector = selector_without(view.selector, self);
     }
@@ -92,7 +92,7 @@ mod tests {
         view.clear();
         view.situation.fill(1.0);
         let mut candidate = Candidate::other();
-        candidate.features.fill(1.0);
+        candidate.features[..candidate::LEN].fill(1.0);
         view.candidates.push(candidate);
         let without = Without {
             counts: true,

@@ -64,6 +64,8 @@ pub struct Config {
     pub model: StartFrom,
     /// Predictions carry lead and inference time.
     pub live: bool,
+    /// Predictions carry inference time, also where they are not live.
+    pub timed: bool,
 }
 
 /// A model that cannot be used.

@@ -138,7 +138,7 @@ impl Oracle {
 
     /// The batch of events is over: makes the predictions that are due, so that they lead.
     pub fn settle(&mut self) {
-        for cpu in std::mem::take(&mut self.refine_list) {
+        while let Some(cpu) = self.refine_list.pop() {
             self.refine(cpu);
         }
         self.take_weights();
@@ -147,6 +147,41 @@ impl Oracle {
     /// While the reader is behind, state is kept and nothing is predicted.
     pub fn set_overload(&mut self, overload: bool) {
         self.overload = overload;
+    }
+
+    /// Begins no step of learning in the background while `hold`.
+    pub fn hold_learning(&self, hold: bool) {
+        self.teacher.hold(hold);
+    }
+
+    /// So many switches of a CPU passed by: no event tells of them.
+    pub fn passed_by(&mut self, ts_ns: u64, cpu: u32, switches: u64, sink: &mut dyn Sink) {
+        self.number += switches;
+        sink.passed_by(ts_ns, cpu, switches);
+    }
+
+    /// From here on switches, wake-ups and migrations are left out, of every CPU, until
+    /// [`Self::end_pause`]. Who lives is still told.
+    pub fn pause(&mut self) {
+        for (cpu, state) in self.cpus.iter_mut().enumerate() {
+            let Some(state) = state else { continue };
+            state.cut(Unscored::Budget);
+            if let Some(reference) = &mut self.reference {
+                reference.reset(cpu);
+            }
+        }
+        self.refine_list.clear();
+    }
+
+    /// Events come again, and among them a snapshot of all tasks on a run queue, of which
+    /// [`Self::end_snapshot`] tells the end.
+    pub fn end_pause(&mut self) {
+        self.queues.unsure();
+    }
+
+    /// The snapshot behind a pause is complete: tasks that have not been told of sleep.
+    pub fn end_snapshot(&mut self, ts_ns: u64) {
+        self.queues.sure(ts_ns);
     }
 
     /// One line: shape, parameters, trained or not, engine.
@@ -269,7 +304,13 @@ impl Oracle {
             }
             return;
         }
-        let started = self.config.live.then(monotonic_ns);
+        let started = self.config.timed.then(monotonic_ns);
+        // While the LSTM steps, the counts come near.
+        let keys =
+            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
+        for (which, key) in keys.into_iter().enumerate() {
+            state.contexts.set_situation(which, key);
+        }
         let frame = state.window.advance();
         frame.input = before.input(
             &self.queues,
@@ -289,11 +330,6 @@ impl Oracle {
                 .expect("shapes are fixed");
         } else {
             state.lstm.step(&self.weights, &frame.input);
-        }
-        let keys =
-            model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);
-        for (which, key) in keys.into_iter().enumerate() {
-            state.contexts.set_situation(which, key);
         }
         state.counted = Counted::new(
             state.contexts.matches(),
@@ -412,14 +448,12 @@ impl Oracle {
             .as_deref_mut()
             .expect("made before it is predicted for");
         let Some(current) = state.current else { return };
-        let Some(frame) = state.window.last() else {
-            return;
-        };
         let view = if refined {
-            frame.refined.get_or_insert_default()
+            state.window.refine()
         } else {
-            &mut frame.at_switch
+            state.window.last().map(|frame| &mut frame.at_switch)
         };
+        let Some(view) = view else { return };
         if refined {
             let key = model::situations::woken(&self.queues, cpu, current);
             state.contexts.set_situation(model::situations::WOKEN, key);
@@ -464,9 +498,9 @@ impl Oracle {
         }
         self.run_times
             .correct(&state.course, view, &mut pending.scores);
-        pending.ready_ns = self.config.live.then(monotonic_ns);
-        pending.inference_ns = pending
-            .ready_ns
+        let ready_ns = (self.config.live || started.is_some()).then(monotonic_ns);
+        pending.ready_ns = ready_ns.filter(|_| self.config.live);
+        pending.inference_ns = ready_ns
             .zip(started)
             .map(|(ready, started)| ready.saturating_sub(started));
         if refined {
@@ -485,7 +519,7 @@ impl Oracle {
             && !self.overload
             && !self.forked
         {
-            let started = self.config.live.then(monotonic_ns);
+            let started = self.config.timed.then(monotonic_ns);
             self.predict(cpu, true, started);
         }
     }
@@ -505,7 +539,7 @@ impl Oracle {
             state.since_offer = 0;
             return;
         }
-        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
+        let (taken, weights) = self.teacher.decided(unseen.then_some(&mut state.window));
         if taken {
             state.since_offer = 0;
         }

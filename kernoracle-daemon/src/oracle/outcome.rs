@@ -173,10 +173,19 @@ pub enum Unscored {
     Broken,
     /// The reader was behind, and only kept state.
     Overload,
+    /// The switch passed by, or was the first after those that did: predicting every switch would have
+    /// taken more of a CPU than the budget allows.
+    Budget,
 }
 
 impl Unscored {
-    pub const ALL: [Self; 4] = [Self::First, Self::Gap, Self::Broken, Self::Overload];
+    pub const ALL: [Self; 5] = [
+        Self::First,
+        Self::Gap,
+        Self::Broken,
+        Self::Overload,
+        Self::Budget,
+    ];
 
     /// As reports name it.
     pub fn name(self) -> &'static str {
@@ -185,6 +194,7 @@ impl Unscored {
             Self::Gap => "gap",
             Self::Broken => "broken",
             Self::Overload => "overload",
+            Self::Budget => "budget",
         }
     }
 }
@@ -206,6 +216,12 @@ pub trait Sink {
     fn decision(&mut self, decision: &Decision);
     /// A switch was seen and not scored.
     fn unscored(&mut self, ts_ns: u64, cpu: u32, reason: Unscored);
+    /// So many switches passed by unseen, as [`Unscored::Budget`].
+    fn passed_by(&mut self, ts_ns: u64, cpu: u32, switches: u64) {
+        for _ in 0..switches {
+            self.unscored(ts_ns, cpu, Unscored::Budget);
+        }
+    }
     /// Events of a CPU were lost.
     fn gap(&mut self, ts_ns: u64, cpu: u32, lost: u64);
     /// A window is full. Only while nothing learns; then every switch that is scored is in one window at most.

@@ -14,7 +14,9 @@ pub(super) fn settle_frame(
     actual_ns: Option<u64>,
     learn: bool,
 ) -> (bool, f32) {
-    let refined_stands = state.refined_stands;
+    if !state.refined_stands {
+        state.window.unrefine();
+    }
     let Some(frame) = state.window.last() else {
         return (false, 0.0);
     };
@@ -35,9 +37,6 @@ pub(super) fn settle_frame(
                 .run
                 .learn(&frame.at_switch, &state.at_switch.scores, actual);
         }
-    }
-    if !refined_stands {
-        frame.refined = None;
     }
     if let Some(refined) = &mut frame.refined {
         let target = refined.index_of(next, new_child);

@@ -38,21 +38,23 @@ impl Teacher {
     }
 
     /// A decision has been scored. `window` is one that has not been shown yet, if it is full again; `true` if it was taken.
-    pub(super) fn decided(&mut self, window: Option<&Window>) -> (bool, Option<Arc<Weights>>) {
+    pub(super) fn decided(&mut self, window: Option<&mut Window>) -> (bool, Option<Arc<Weights>>) {
         match self {
             Self::Nobody => (false, None),
             Self::Background(background) => {
                 let wanted = window.filter(|_| background.wants());
+                let taken = wanted.is_some();
                 if let Some(window) = wanted {
                     background.offer(window);
                 }
-                (wanted.is_some(), None)
+                (taken, None)
             }
             Self::Inline(inline) => {
+                let taken = window.is_some();
                 if let Some(window) = window {
                     inline.learner.add(window);
                 }
-                (window.is_some(), inline.step_if_due())
+                (taken, inline.step_if_due())
             }
         }
     }
@@ -62,6 +64,13 @@ impl Teacher {
         match self {
             Self::Background(background) => background.take(),
             Self::Nobody | Self::Inline(_) => None,
+        }
+    }
+
+    /// Begins no step in the background while `hold`.
+    pub(super) fn hold(&self, hold: bool) {
+        if let Self::Background(background) = self {
+            background.hold(hold);
         }
     }
 

@@ -33,6 +33,7 @@ fn config(learning: Learning) -> Config {
         engine: Engine::Plain,
         model: StartFrom::Untrained,
         live: false,
+        timed: false,
     }
 }
 

@@ -4,6 +4,7 @@ mod capabilities;
 mod decode;
 mod error;
 mod kernel;
+mod next_counts;
 mod offsets;
 mod programs;
 mod ring;
@@ -12,6 +13,7 @@ mod tasks;
 
 pub use capabilities::{Check, capabilities};
 pub use error::ProbeError;
+pub use next_counts::NextCounts;
 
 use crate::trace::{event::Event, origin::Origin};
 use aya::{
@@ -21,7 +23,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use decode::{Present, Queues};
 use kernel::Kernel;
-use kernoracle_common::{Control, Counters, MAX_CPUS, PerCpu};
+use kernoracle_common::{Control, Counters, Limit, MAX_CPUS, PerCpu};
 use procfs::{Current as _, Meminfo};
 use ring::Ring;
 use std::{collections::VecDeque, fmt, io, time::Duration};
@@ -48,6 +50,17 @@ pub struct Drained {
     pub events: u64,
     /// Bytes still in the ring: not zero if the budget ended the drain.
     pub backlog_bytes: usize,
+    /// The events so far contain the whole snapshot that ends a pause. The drain has ended there.
+    pub resumed: bool,
+}
+
+/// What happened on a CPU while nothing was recorded there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Switches during pauses, since the start.
+    pub skipped: u64,
+    /// ns that the idle task has run, up to its last switch-out.
+    pub idle_ns: u64,
 }
 
 /// A running capture. Dropping it removes the programs.
@@ -69,6 +82,14 @@ pub struct Capture {
     /// How many of those there were, for each CPU: the kernel's counters do not have them.
     synthesised: Vec<u64>,
     malformed: u64,
+    settings: Control,
+    limit: Array<MapData, Pod<Limit>>,
+    /// The programs may begin a pause.
+    limited: bool,
+    /// The kernel has task iterators.
+    iterates: bool,
+    /// The snapshot that ends a pause ends here.
+    resumes_at: Option<ring::Position>,
     end: End,
 }
 
@@ -100,6 +121,8 @@ struct Pod<T>(T);
 unsafe impl aya::Pod for Pod<Control> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Pod<PerCpu> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Pod<Limit> {}
 
 impl Capture {
     /// Loads and attaches all programs, switches recording on, takes the snapshot.
@@ -118,11 +141,12 @@ impl Capture {
         let records: RingBuf<MapData> =
             take(&mut ebpf, "RECORDS").map_err(|error| ring_unmapped(error, config.ring_bytes))?;
         let mut control: Array<MapData, Pod<Control>> = take(&mut ebpf, "CONTROL")?;
+        let limit: Array<MapData, Pod<Limit>> = take(&mut ebpf, "LIMIT")?;
         let per_cpu: PerCpuArray<MapData, Pod<PerCpu>> = take(&mut ebpf, "PER_CPU")?;
         let mut logger = EbpfLogger::init(&mut ebpf).map_err(|error| ProbeError::Object {
             reason: programs::one_line(&error),
         })?;
-        let ring = Ring::new(records, &logger)?;
+        let ring = Ring::new(records, config.ring_bytes, &logger)?;
 
         let hooks = programs::load(&mut ebpf, &kernel.btf)?;
         let iterator = programs::load_iterator(&mut ebpf, &kernel.btf)?;
@@ -149,10 +173,15 @@ impl Capture {
             synthetic: VecDeque::new(),
             synthesised: vec![0; kernel.possible_cpus],
             malformed: 0,
+            settings,
+            limit,
+            limited: false,
+            iterates: true,
+            resumes_at: None,
             end: End::Recording,
             ebpf,
         };
-        capture.snapshot(iterator, settings.own_tgid)?;
+        capture.snapshot(iterator)?;
         if settings.own_tgid == 0 && !config.include_self {
             capture.findings.push(
                 "own switches: kept, for own tasks cannot be told in this pid name space"
@@ -163,23 +192,29 @@ impl Capture {
     }
 
     /// Through the iterator, else from /proc.
-    fn snapshot(&mut self, iterator: Result<(), String>, own: u32) -> Result<(), ProbeError> {
+    fn snapshot(&mut self, iterator: Result<(), String>) -> Result<(), ProbeError> {
         let how = match iterator {
             Ok(()) => {
                 programs::run_iterator(&mut self.ebpf)?;
                 "snapshot: by task iterator, in the ring among the events".to_owned()
             }
             Err(reason) => {
-                self.synthetic = tasks::list(own, self.synthesised.len())?;
-                for task in &self.synthetic {
-                    self.synthesised[task.cpu as usize] += 1;
-                }
+                self.iterates = false;
+                self.list_tasks()?;
                 format!(
                     "snapshot: from /proc, without scheduler state: no task iterator ({reason})"
                 )
             }
         };
         self.findings.push(how);
+        Ok(())
+    }
+
+    fn list_tasks(&mut self) -> Result<(), ProbeError> {
+        self.synthetic = tasks::list(self.settings.own_tgid, self.synthesised.len())?;
+        for task in &self.synthetic {
+            self.synthesised[task.cpu as usize] += 1;
+        }
         Ok(())
     }
 
@@ -196,8 +231,13 @@ impl Capture {
 
     /// Sleeps until enough is queued, the latency is over, or a signal came.
     pub fn wait(&mut self) -> Result<(), ProbeError> {
+        self.wait_for(self.latency)
+    }
+
+    /// As [`Self::wait`], with another time than the latency.
+    pub fn wait_for(&mut self, time: Duration) -> Result<(), ProbeError> {
         if self.end == End::Recording {
-            self.ring.wait(self.latency)?;
+            self.ring.wait(time)?;
         }
         (self.flush_log)();
         Ok(())
@@ -215,17 +255,37 @@ impl Capture {
         while left > 0 && self.drain_synthetic(&mut events, each) {
             left -= 1;
         }
-        while left > 0 && self.drain_ring(&mut events, each) {
+        let mut resumed = self.has_resumed();
+        while left > 0 && !resumed && self.drain_ring(&mut events, each) {
             left -= 1;
+            resumed = self.has_resumed();
         }
-        if left > 0 && self.end == End::Stopped {
+        if left > 0 && !resumed && self.end == End::Stopped {
             self.tell_tails(&mut events, each)?;
             self.end = End::Told;
         }
         Ok(Drained {
             events,
             backlog_bytes: self.ring.backlog_bytes(),
+            resumed,
         })
+    }
+
+    /// Says once that the snapshot that ends a pause has been handed out.
+    fn has_resumed(&mut self) -> bool {
+        let reached = self.synthetic.is_empty()
+            && (self.resumes_at).is_some_and(|position| self.ring.has_read(position));
+        if reached {
+            self.resumes_at = None;
+        }
+        reached
+    }
+
+    /// Throws away what is queued, unread. Returns how many bytes.
+    pub fn discard(&mut self) -> u64 {
+        let before = self.ring.read_bytes();
+        while self.ring.next().is_some() {}
+        self.ring.read_bytes() - before
     }
 
     fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
@@ -292,6 +352,79 @@ impl Capture {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out switches, wake-ups and migrations from now on, in the kernel: switches are only counted
+    /// ([`Activity::skipped`]). What is queued can still be drained, but what programs that are running at
+    /// this moment write comes later: [`Self::settle_pause`].
+    pub fn pause(&mut self) -> Result<(), ProbeError> {
+        self.settings.paused = 1;
+        set(&mut self.control, self.settings)
+    }
+
+    /// From now on the programs begin a pause when more bytes than this are queued: rather than lose events, and
+    /// before more is recorded than there is time for. At most half of the ring, so that what other CPUs are
+    /// writing at that moment has room.
+    pub fn limit(&mut self, queued_bytes: u64) -> Result<(), ProbeError> {
+        let pause_bytes = queued_bytes.clamp(1, self.ring.bytes() / 2);
+        self.limited = true;
+        self.limit
+            .set(0, Pod(Limit { pause_bytes }), 0)
+            .map_err(|error| map_error("LIMIT", error))
+    }
+
+    /// Whether a pause has begun: by [`Self::pause`], or by the programs, at the [`Self::limit`].
+    pub fn paused(&self) -> Result<bool, ProbeError> {
+        if self.settings.paused != 0 || !self.limited {
+            return Ok(self.settings.paused != 0);
+        }
+        let Pod(control) = self
+            .control
+            .get(&0, 0)
+            .map_err(|error| map_error("CONTROL", error))?;
+        Ok(control.paused != 0)
+    }
+
+    /// Sleeps until no program is running that began before the pause: all that was recorded before it is
+    /// in the ring then.
+    pub fn settle_pause(&mut self) {
+        kernel::wait_for_running_programs();
+    }
+
+    /// Ends a pause: records everything again, then takes a snapshot of all tasks that are on a run queue.
+    /// When that has been handed out, a drain ends with [`Drained::resumed`]: tasks that neither an event nor
+    /// the snapshot has told of sleep.
+    ///
+    /// Without a task iterator the snapshot comes from /proc, and has every task.
+    pub fn resume(&mut self) -> Result<(), ProbeError> {
+        self.settings.paused = 0;
+        self.settings.only_queued = 1;
+        set(&mut self.control, self.settings)?;
+        if self.iterates {
+            programs::run_iterator(&mut self.ebpf)?;
+        } else {
+            self.list_tasks()?;
+        }
+        self.resumes_at = Some(self.ring.end());
+        Ok(())
+    }
+
+    /// Bytes that have been read from the ring.
+    pub fn read_bytes(&self) -> u64 {
+        self.ring.read_bytes()
+    }
+
+    /// Of each CPU.
+    pub fn activity(&self) -> Result<Vec<Activity>, ProbeError> {
+        let values = self
+            .per_cpu
+            .get(&0, 0)
+            .map_err(|error| map_error("PER_CPU", error))?;
+        let activity = values.iter().map(|Pod(state)| Activity {
+            skipped: state.counters.skipped,
+            idle_ns: state.idle_ns,
+        });
+        Ok(activity.collect())
     }
 
     /// Switches recording off. What is queued can still be drained; a last drain also hands out gaps

@@ -95,12 +95,26 @@ const HOOKED: [Hooked; 9] = [
     },
 ];
 
+/// Name of the program that counts by next task, and the trace point that it is on.
+const COUNTING: (&str, &str) = ("count_next", "sched_switch");
+
 /// Creates the maps and prepares the programs, for this kernel and this choice of CPUs.
 pub fn object(
     layout: &Layout,
     btf: &Btf,
     ring_bytes: u32,
     cpus: &[u32],
+) -> Result<Ebpf, ProbeError> {
+    object_with(layout, btf, ring_bytes, cpus, None)
+}
+
+/// As [`object`], with room for so many names in the map of the counting program.
+pub fn object_with(
+    layout: &Layout,
+    btf: &Btf,
+    ring_bytes: u32,
+    cpus: &[u32],
+    names: Option<u32>,
 ) -> Result<Ebpf, ProbeError> {
     let mut mask = [0_u64; MAX_CPUS / 64];
     for &cpu in cpus {
@@ -117,6 +131,9 @@ pub fn object(
         .override_global("LEVEL_SHIFT", &level_shift, true)
         .override_global("ALL_CPUS", &all_cpus, true)
         .override_global("CPU_MASK", &mask, true);
+    if let Some(names) = names {
+        loader.map_max_entries("NEXT_COUNTS", names);
+    }
     for (field, offset) in FIELDS.iter().zip(&layout.offsets) {
         loader.override_global(field.global, offset, true);
     }
@@ -199,6 +216,27 @@ fn load_error(program: &'static str, error: ProgramError) -> ProbeError {
         };
     }
     ProbeError::Load { program, source }
+}
+
+/// Loads and attaches the program that counts by next task.
+pub fn attach_counting(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProbeError> {
+    let (name, tracepoint) = COUNTING;
+    let Program::BtfTracePoint(program) = program(ebpf, name)? else {
+        return Err(ProbeError::Object {
+            reason: format!("{name} is no tp_btf program"),
+        });
+    };
+    program
+        .load(tracepoint, btf)
+        .map_err(|error| load_error(name, error))?;
+    program
+        .attach()
+        .map(|_| ())
+        .map_err(|error| ProbeError::Attach {
+            program: name,
+            tracepoint,
+            source: errno(error),
+        })
 }
 
 /// Attaches what was loaded. Registering a probe waits for the kernel each time, so all at once.

@@ -17,6 +17,7 @@ use std::{
 /// The ring of records.
 pub struct Ring {
     records: RingBuf<MapData>,
+    bytes: u32,
     positions: Positions,
     epoll: Epoll,
 }
@@ -31,7 +32,7 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     /// `also`: another ring that ends the sleep.
-    pub fn new(records: RingBuf<MapData>, also: impl AsFd) -> Result<Self, ProbeError> {
+    pub fn new(records: RingBuf<MapData>, bytes: u32, also: impl AsFd) -> Result<Self, ProbeError> {
         let wait = |errno: Errno| ProbeError::Wait {
             source: errno.into(),
         };
@@ -44,6 +45,7 @@ impl Ring {
         epoll.add(also, edge()).map_err(wait)?;
         Ok(Self {
             records,
+            bytes,
             positions,
             epoll,
         })
@@ -62,6 +64,11 @@ impl Ring {
         }
     }
 
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.into()
+    }
+
     pub fn next(&mut self) -> Option<RingBufItem<'_>> {
         self.records.next()
     }
@@ -69,7 +76,33 @@ impl Ring {
     pub fn backlog_bytes(&self) -> usize {
         self.positions.backlog()
     }
+
+    pub fn read_bytes(&self) -> u64 {
+        // SAFETY: the page is mapped and begins with the position.
+        let consumer = unsafe { self.positions.consumer.as_ref() };
+        consumer.load(Ordering::Acquire) as u64
+    }
+
+    /// Behind all that is reserved now.
+    pub fn end(&self) -> Position {
+        // SAFETY: the page is mapped and begins with the position.
+        let producer = unsafe { self.positions.producer.as_ref() };
+        Position(producer.load(Ordering::Acquire))
+    }
+
+    /// Everything before the position has been read.
+    pub fn has_read(&self, position: Position) -> bool {
+        let ahead = position
+            .0
+            .wrapping_sub(self.read_bytes() as usize)
+            .cast_signed();
+        ahead <= 0
+    }
 }
+
+/// A place in the stream of bytes that goes through the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(usize);
 
 /// The two pages on which kernel and reader tell each other how far they are.
 ///

@@ -185,6 +185,10 @@ documented! {
         pub scored: u64,
         /// Switches not scored, by reason.
         pub unscored: UnscoredCounts,
+        /// Share of the switches seen that were scored, 0 to 1; null without switches.
+        pub coverage: Option<f64>,
+        /// CPU time that this program used, as a share of one CPU, learning and writing included; null in replay.
+        pub cpu: Option<f64>,
         /// At-switch: share of hits, 0 to 1; null if nothing was scored.
         pub top1: Option<f64>,
         /// At-switch: share of switches with the actual task among the first five.
@@ -262,8 +266,38 @@ documented! {
         pub dropped_switches: u64,
         /// Switches from or to this program, left out.
         pub own_switches: u64,
+        /// Switches that were only counted, to keep to `--cpu-budget`; not among `switches`.
+        pub passed_by: u64,
         /// Times that the kernel skipped a program because it was already running on that CPU.
         pub recursion_misses: u64,
+    }
+}
+
+documented! {
+    /// What the run itself has cost.
+    #[derive(Default, PartialEq)]
+    pub struct CostFigures {
+        /// Share of one CPU that `--cpu-budget` allows, 0 to 1; null if it is off.
+        pub budget: Option<f64>,
+        /// Of that, what may be taken from a CPU that is never idle.
+        pub busy_budget: Option<f64>,
+        /// Times that switches passed by until the budget had room again.
+        pub pauses: u64,
+        /// Time during which they did, s.
+        pub paused_s: f64,
+        /// CPU time of the thread that reads events and predicts, s.
+        pub reader_cpu_s: f64,
+        /// CPU time of all threads, start included, s.
+        pub cpu_s: f64,
+        /// Of the run, start not included, `cpu_s` as a share of one CPU.
+        pub cpu: f64,
+        /// Most memory that was resident at a time, bytes, the mapping of the ring included; null if the kernel does
+        /// not tell.
+        pub resident_bytes: Option<u64>,
+        /// Of that, the mapping of the ring, bytes: the kernel's memory, mapped twice in a row.
+        pub ring_bytes: u64,
+        /// From the start of the process to the first prediction, s; null if none was made.
+        pub first_prediction_s: Option<f64>,
     }
 }
 
@@ -311,6 +345,8 @@ documented! {
         pub learner: LearnerFigures,
         /// The kernel side's counters; null in replay.
         pub kernel: Option<KernelFigures>,
+        /// CPU time and memory; null in replay.
+        pub cost: Option<CostFigures>,
         /// Lines written and shed.
         pub output: OutputFigures,
         /// What the trace file does not give back; null if it is whole, and in `run`.

@@ -2,7 +2,8 @@
 
 use super::{
     lines::{
-        Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Start, Summary, TraceLost,
+        CostFigures, Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Start, Summary,
+        TraceLost,
     },
     outlet::{Outlet, WhenFull},
     sampler::{Choose, Sampler},
@@ -46,6 +47,7 @@ pub struct Ending {
     pub ts_ns: u64,
     pub learner: LearnerProgress,
     pub kernel: Option<KernelFigures>,
+    pub cost: Option<CostFigures>,
     pub trace_lost: Option<TraceLost>,
 }
 
@@ -117,6 +119,11 @@ impl Reporter {
         self.switches += count;
     }
 
+    /// Switches scored so far.
+    pub fn scored(&self) -> u64 {
+        self.score.counts.scored
+    }
+
     /// A summary is due.
     pub fn due(&self, now_ns: u64) -> bool {
         now_ns >= self.last.since_ns + SECOND_NS
@@ -131,7 +138,8 @@ impl Reporter {
     }
 
     /// Writes a summary of the time since the last one.
-    pub fn summary(&mut self, now_ns: u64, learner: LearnerProgress) {
+    /// `cpu` is the share of one CPU that the program has used since; `None` in replay.
+    pub fn summary(&mut self, now_ns: u64, learner: LearnerProgress, cpu: Option<f64>) {
         for decision in self.sampler.due(now_ns) {
             self.outlet.push(Item::Sample(decision));
         }
@@ -156,6 +164,8 @@ impl Reporter {
             seen: counts.seen(),
             scored: counts.scored,
             unscored: counts.unscored,
+            coverage: share(counts.scored, counts.seen()),
+            cpu,
             top1: at_switch.top1,
             top5: at_switch.top5,
             bits: at_switch.bits,
@@ -194,6 +204,7 @@ impl Reporter {
             ts_ns,
             learner,
             kernel,
+            cost,
             trace_lost,
         } = ending;
         for decision in self.sampler.due(u64::MAX) {
@@ -217,6 +228,7 @@ impl Reporter {
                 cpu_s: learner.cpu_ns as f64 / 1e9,
             },
             kernel,
+            cost,
             output: OutputFigures {
                 lines_shed: shed.lines,
                 predictions_shed: shed.predictions,
@@ -255,6 +267,10 @@ impl Sink for Reporter {
 
     fn unscored(&mut self, ts_ns: u64, cpu: u32, reason: Unscored) {
         self.score.unscored(ts_ns, cpu, reason);
+    }
+
+    fn passed_by(&mut self, ts_ns: u64, cpu: u32, switches: u64) {
+        self.score.passed_by(ts_ns, cpu, switches);
     }
 
     fn gap(&mut self, ts_ns: u64, cpu: u32, lost: u64) {

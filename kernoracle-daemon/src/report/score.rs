@@ -25,6 +25,8 @@ documented! {
         pub broken: u64,
         /// The reader was behind and only kept state.
         pub overload: u64,
+        /// Left out to keep to `--cpu-budget`, and the first one after each such pause.
+        pub budget: u64,
     }
 }
 
@@ -35,17 +37,19 @@ impl UnscoredCounts {
             gap,
             broken,
             overload,
+            budget,
         } = self;
-        first + gap + broken + overload
+        first + gap + broken + overload + budget
     }
 
-    fn add(&mut self, reason: Unscored) {
+    fn add(&mut self, reason: Unscored, switches: u64) {
         *match reason {
             Unscored::First => &mut self.first,
             Unscored::Gap => &mut self.gap,
             Unscored::Broken => &mut self.broken,
             Unscored::Overload => &mut self.overload,
-        } += 1;
+            Unscored::Budget => &mut self.budget,
+        } += switches;
     }
 }
 
@@ -81,7 +85,7 @@ documented! {
 
 documented! {
     /// Scores of a run or of a trace file. `seen = scored + unscored.first + unscored.gap +
-    /// unscored.broken + unscored.overload`, exactly.
+    /// unscored.broken + unscored.overload + unscored.budget`, exactly.
     #[derive(PartialEq)]
     pub struct Scores {
         /// Switches seen.
@@ -155,6 +159,7 @@ impl Counts {
                     gap,
                     broken,
                     overload,
+                    budget,
                 },
             lost_events,
             gaps,
@@ -173,6 +178,7 @@ impl Counts {
                 gap: gap - earlier.unscored.gap,
                 broken: broken - earlier.unscored.broken,
                 overload: overload - earlier.unscored.overload,
+                budget: budget - earlier.unscored.budget,
             },
             lost_events: lost_events - earlier.lost_events,
             gaps: gaps - earlier.gaps,
@@ -314,7 +320,11 @@ impl Sink for Score {
     }
 
     fn unscored(&mut self, _ts_ns: u64, _cpu: u32, reason: Unscored) {
-        self.counts.unscored.add(reason);
+        self.counts.unscored.add(reason, 1);
+    }
+
+    fn passed_by(&mut self, _ts_ns: u64, _cpu: u32, switches: u64) {
+        self.counts.unscored.add(Unscored::Budget, switches);
     }
 
     fn gap(&mut self, _ts_ns: u64, _cpu: u32, lost: u64) {

@@ -2,10 +2,10 @@
 
 use super::{
     evaluation::MacroMean,
-    lines::{Final, KernelFigures},
+    lines::{CostFigures, Final, KernelFigures},
     run_time::RunTimeFigures,
     score::Scores,
-    tally::{Both, Figures},
+    tally::{Both, Figures, share},
     text::{duration, name, percent},
 };
 use comfy_table::{CellAlignment, Table, presets};
@@ -110,14 +110,15 @@ pub fn scores(out: &mut String, scores: &Scores) {
     let unscored = &scores.unscored;
     _ = writeln!(
         out,
-        "switches seen {} = scored {} + unscored {} (first {}, gap {}, broken {}, overload {})",
+        "switches seen {} = scored {} + unscored {} (first {}, gap {}, broken {}, overload {}, budget {})",
         scores.seen,
         scores.scored,
         unscored.total(),
         unscored.first,
         unscored.gap,
         unscored.broken,
-        unscored.overload
+        unscored.overload,
+        unscored.budget
     );
     _ = writeln!(
         out,
@@ -225,6 +226,9 @@ pub(super) fn closing(out: &mut String, end: &Final) {
     if let Some(kernel) = &end.kernel {
         kernel_side(out, kernel);
     }
+    if let Some(cost) = &end.cost {
+        self::cost(out, cost, &end.scores);
+    }
     if let Some(lost) = &end.trace_lost {
         _ = writeln!(
             out,
@@ -276,6 +280,44 @@ pub(super) fn closing(out: &mut String, end: &Final) {
     }
 }
 
+/// What the run has cost.
+fn cost(out: &mut String, cost: &CostFigures, scores: &Scores) {
+    let CostFigures {
+        budget,
+        busy_budget,
+        pauses,
+        paused_s,
+        reader_cpu_s,
+        cpu_s,
+        cpu,
+        resident_bytes,
+        ring_bytes,
+        first_prediction_s,
+    } = cost;
+    let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    let limit = match (budget, busy_budget) {
+        (Some(budget), Some(busy)) => format!(
+            "CPU budget {} of one CPU, {} of a busy one",
+            percent(*budget),
+            percent(*busy)
+        ),
+        _ => "CPU budget off".to_owned(),
+    };
+    _ = writeln!(
+        out,
+        "coverage {}: {limit}, {pauses} pauses, {paused_s:.1} s",
+        or_dash(share(scores.scored, scores.seen), percent)
+    );
+    _ = writeln!(
+        out,
+        "cost: {} of one CPU ({cpu_s:.2} s with start-up, reader {reader_cpu_s:.2} s); resident {} at most, {} of it the ring; first prediction {} after exec",
+        percent(*cpu),
+        or_dash(*resident_bytes, mib),
+        mib(*ring_bytes),
+        or_dash(*first_prediction_s, |s| format!("{s:.2} s")),
+    );
+}
+
 /// The kernel side's counters.
 pub fn kernel_side(out: &mut String, kernel: &KernelFigures) {
     let KernelFigures {
@@ -286,13 +328,14 @@ pub fn kernel_side(out: &mut String, kernel: &KernelFigures) {
         switches,
         dropped_switches,
         own_switches,
+        passed_by,
         recursion_misses,
     } = kernel;
     let sum = arrived_events + lost_events;
     let relation = if sum == *produced { "=" } else { "DEFECT: not" };
     _ = writeln!(
         out,
-        "kernel side: arrived {arrived_events} + lost {lost_events} {relation} produced {produced} (dropped {dropped}); switches {switches}, of them dropped {dropped_switches}; own left out {own_switches}; recursion misses {recursion_misses}"
+        "kernel side: arrived {arrived_events} + lost {lost_events} {relation} produced {produced} (dropped {dropped}); switches {switches}, of them dropped {dropped_switches}; passed by {passed_by}; own left out {own_switches}; recursion misses {recursion_misses}"
     );
 }
 

@@ -129,7 +129,13 @@ impl Text {
                 _ => "inference -".to_owned(),
             },
         );
+        if let Some(cpu) = line.cpu {
+            _ = write!(out, " | cpu {}", percent(Some(cpu)));
+        }
         let unscored = line.unscored.total();
+        if unscored > 0 {
+            _ = write!(out, " | {LOSS}coverage {}{LOSS:#}", percent(line.coverage));
+        }
         let style = if unscored + line.lost_events > 0 {
             LOSS
         } else {

@@ -90,7 +90,7 @@ impl RunQueues {
                     if self.holds_any(cpu, below) {
                         break;
                     }
-                    let sums = self.sums(cpu, parent);
+                    let sums = self.sums(cpu, parent, prev);
                     if sums.eligible(parent) {
                         lags.push((below, sums.lag(parent)));
                     } else {
@@ -148,7 +148,7 @@ impl RunQueues {
         for chosen in std::iter::once(&fair.own).chain(&fair.parents) {
             let Some(limit) = chosen.deadline else { return };
             // `next` still waits: its state is not of this moment on its own level only.
-            let mut sums = self.sums(cpu, chosen);
+            let mut sums = self.sums(cpu, chosen, next);
             loop {
                 let list = &mut self.cpus[cpu as usize].delayed;
                 let due = list.iter().position(|delayed| {
@@ -185,47 +185,42 @@ impl RunQueues {
         cpu.delayed
             .iter()
             .any(|delayed| delayed.entity.cfs_rq == queue)
-            || cpu.runnable.iter().any(|&sym| {
-                self.task(sym).fair.as_ref().is_some_and(|fair| {
-                    fair.own.cfs_rq == queue
-                        || fair.parents.iter().any(|parent| parent.cfs_rq == queue)
-                })
+            || cpu.fair.iter().any(|fair| {
+                fair.id == queue || self.above(fair.id).any(|(_, group)| group.cfs_rq == queue)
             })
     }
 
-    /// Sums over what is queued beside `entity`, itself included.
-    fn sums(&self, cpu: u32, entity: &Entity) -> Sums {
+    /// The groups above a queue, each with the queue that it stands for.
+    fn above(&self, queue: u32) -> impl Iterator<Item = (u32, &Entity)> {
+        let group = move |queue: u32| Some((queue, self.group(queue)?));
+        std::iter::successors(group(queue), move |(_, entity)| group(entity.cfs_rq))
+            .take(MAX_PARENTS)
+    }
+
+    /// Sums over what is queued beside `entity`, itself included; it may be that of the task `own`.
+    fn sums(&self, cpu: u32, entity: &Entity, own: Sym) -> Sums {
         let queue = entity.cfs_rq;
         let mut sums = Sums::new(entity);
         let mut groups: arrayvec::ArrayVec<u32, 64> = arrayvec::ArrayVec::new();
         let list = &self.cpus[cpu as usize];
-        for &sym in &list.runnable {
-            let Some(fair) = self
-                .task(sym)
-                .fair
-                .as_ref()
-                .filter(|_| self.task(sym).prio >= 100)
-            else {
-                continue;
-            };
-            let mut below = fair.own.cfs_rq;
-            if below == queue {
-                if fair.own != *entity {
-                    sums.add(&fair.own, 1);
+        for fair in &list.fair {
+            if fair.id == queue {
+                let apart = i128::from(fair.base.wrapping_sub(sums.base) as i64);
+                sums.weight += fair.weight;
+                sums.weighted += fair.weighted + fair.weight * apart;
+                if self.task(own).queued.as_ref() == Some(entity) {
+                    sums.add(entity, -1);
                 }
                 continue;
             }
-            while let Some(group) = self.group(below) {
-                if group.cfs_rq == queue {
-                    // Each group once; `entity` may be one of them.
-                    let counted = groups.contains(&below) || *group == *entity;
-                    if !counted {
-                        sums.add(group, 1);
-                        let _ = groups.try_push(below);
-                    }
-                    break;
-                }
-                below = group.cfs_rq;
+            if let Some((below, group)) =
+                (self.above(fair.id)).find(|(_, group)| group.cfs_rq == queue)
+                // Each group once; `entity` may be one of them.
+                && !groups.contains(&below)
+                && *group != *entity
+            {
+                sums.add(group, 1);
+                let _ = groups.try_push(below);
             }
         }
         for delayed in &list.delayed {

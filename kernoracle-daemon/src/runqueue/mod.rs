@@ -4,14 +4,18 @@
 //! slot is never taken for the task that had it before.
 
 mod delayed;
+mod fair_queue;
 mod history;
 mod pick;
+mod resume;
 mod task;
+mod tree;
 mod wakees;
 
 pub use delayed::{Delayed, Sleeper};
+use fair_queue::FairQueue;
 pub use history::RunHistory;
-pub use pick::{Expected, Picker, Picks, Standing};
+pub use pick::{Expected, LISTED, Picker, Picks, Standing};
 pub use task::{CODE, Status, Sym, TaskInfo};
 pub use wakees::{Wakee, Wakees};
 
@@ -27,6 +31,14 @@ pub struct Cpu {
     pub current_since_ns: Option<u64>,
     /// Tasks that wait for this CPU, in no order, without `current`.
     pub runnable: Vec<Sym>,
+    /// Sum of their hashes.
+    pub waiting: u64,
+    /// Those of them that wait on a `cfs_rq`, by that.
+    fair: Vec<FairQueue>,
+    /// The others of them: real-time tasks, and those of which nothing is known.
+    unfair: Vec<Sym>,
+    /// Queues out of use: their memory is used again.
+    spare: Vec<FairQueue>,
     /// Entities that sleep and are still queued, in the order in which they fell asleep.
     pub delayed: Vec<Delayed>,
     /// Wake-ups onto this CPU since the last switch.
@@ -298,7 +310,11 @@ impl RunQueues {
             self.forget(sym);
             sym = self.intern(cpu, task.pid);
         }
-        let info = self.task_mut(sym);
+        let waits = self.task(sym).queue_index.is_some();
+        if waits {
+            self.leave_queue(sym);
+        }
+        let info = &mut self.tasks[sym.slot()];
         info.seen_ns = ts_ns;
         if task.tgid != Task::UNKNOWN_TGID {
             info.tgid = task.tgid;
@@ -326,6 +342,9 @@ impl RunQueues {
             // Real time and idle tasks have no place in a fair queue; a source without scheduler state says nothing.
             None if task.prio < 100 => info.fair = None,
             None => {}
+        }
+        if waits {
+            self.join_queue(sym);
         }
         sym
     }
@@ -462,8 +481,12 @@ impl RunQueues {
             let task = self.task_mut(sym);
             task.status = Status::Unknown;
             task.queue_index = None;
+            task.queued = None;
         }
         let queue = &mut self.cpus[cpu as usize];
+        queue.waiting = 0;
+        queue.fair.clear();
+        queue.unfair.clear();
         queue.delayed.clear();
         let current = queue.current.take();
         queue.current_since_ns = None;
@@ -486,6 +509,49 @@ impl RunQueues {
         task.cpu = cpu;
         task.since_ns = ts_ns;
         task.queue_index = Some(index as u32);
+        let queue = &mut self.cpus[cpu as usize];
+        queue.waiting = queue.waiting.wrapping_add(sym.hash());
+        self.join_queue(sym);
+    }
+
+    /// Puts a task that waits into its place among those that do.
+    fn join_queue(&mut self, sym: Sym) {
+        let task = &mut self.tasks[sym.slot()];
+        let cpu = &mut self.cpus[task.cpu as usize];
+        let Some(fair) = task.fair.as_ref().filter(|_| task.prio >= 100) else {
+            cpu.unfair.push(sym);
+            return;
+        };
+        let entity = fair.own;
+        let queue =
+            (cpu.fair.iter().position(|queue| queue.id == entity.cfs_rq)).unwrap_or_else(|| {
+                let mut queue = cpu.spare.pop().unwrap_or_default();
+                queue.reset(entity.cfs_rq, entity.vruntime);
+                cpu.fair.push(queue);
+                cpu.fair.len() - 1
+            });
+        cpu.fair[queue].insert(sym, &entity, task.since_ns);
+        task.queued = Some(entity);
+    }
+
+    /// Takes a task that waits out of its place.
+    fn leave_queue(&mut self, sym: Sym) {
+        let task = &mut self.tasks[sym.slot()];
+        let cpu = &mut self.cpus[task.cpu as usize];
+        let Some(entity) = task.queued.take() else {
+            if let Some(at) = cpu.unfair.iter().position(|other| *other == sym) {
+                cpu.unfair.swap_remove(at);
+            }
+            return;
+        };
+        let Some(at) = cpu.fair.iter().position(|queue| queue.id == entity.cfs_rq) else {
+            return;
+        };
+        cpu.fair[at].remove(sym, &entity, task.since_ns);
+        if cpu.fair[at].is_empty() {
+            let empty = cpu.fair.swap_remove(at);
+            cpu.spare.push(empty);
+        }
     }
 
     fn dequeue(&mut self, sym: Sym) {
@@ -494,6 +560,8 @@ impl RunQueues {
             return;
         };
         let cpu = task.cpu as usize;
+        self.leave_queue(sym);
+        self.cpus[cpu].waiting = self.cpus[cpu].waiting.wrapping_sub(sym.hash());
         self.cpus[cpu].runnable.swap_remove(index as usize);
         if let Some(&moved) = self.cpus[cpu].runnable.get(index as usize) {
             self.task_mut(moved).queue_index = Some(index);

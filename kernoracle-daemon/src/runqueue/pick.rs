@@ -4,9 +4,18 @@
 //! take among the queue's entities the one that EEVDF prefers, the earliest deadline among the
 //! eligible ones, or before 6.6 the least vruntime, until the entity is a task. An entity is eligible if its
 //! vruntime does not exceed the queue's weighted mean (`avg_vruntime`). Real-time tasks come before all fair ones.
+//!
+//! What waits is kept in order ([`super::FairQueue`]), so a question costs O(log n) in the number of waiting tasks, and O(g) in the number of
+//! groups among which they are spread.
 
-use super::{RunQueues, Sleeper, Status, Sym};
+use super::fair_queue::Preference;
+use super::tree::Key;
+use super::{FairQueue, RunQueues, Sleeper, Sym};
 use crate::trace::event::Entity;
+use std::cell::Cell;
+
+/// Waiting tasks that [`Picker::rank`] lists, the scheduler's first ones.
+pub const LISTED: usize = 16;
 
 /// How a runnable task stands in its own queue.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +78,7 @@ impl Expected {
 }
 
 /// One level: what is queued on one `cfs_rq`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Queue {
     id: u32,
     /// Reference for the sums, so that they do not overflow.
@@ -79,7 +88,11 @@ struct Queue {
     least_vruntime: i64,
     earliest_deadline: i64,
     /// Preference of the choice on this queue, once there is one.
-    best: Option<(bool, i64)>,
+    best: Option<Preference>,
+    /// Index of the tasks among the CPU's fair queues; the first `tasks` levels are these.
+    tasks: Option<usize>,
+    /// The mean, once it was asked for.
+    mean: Cell<Option<i64>>,
 }
 
 impl Queue {
@@ -92,6 +105,43 @@ impl Queue {
             least_vruntime: i64::MAX,
             earliest_deadline: i64::MAX,
             best: None,
+            tasks: None,
+            mean: Cell::new(None),
+        }
+    }
+
+    /// The level of tasks that wait.
+    fn of(tasks: usize, queue: &FairQueue) -> Self {
+        Self {
+            weight: queue.weight,
+            weighted: queue.weighted,
+            least_vruntime: queue.least_vruntime(),
+            earliest_deadline: queue.earliest_deadline(),
+            tasks: Some(tasks),
+            ..Self::new(queue.id, queue.base)
+        }
+    }
+
+    /// The queue's mean vruntime, relative to its base.
+    fn mean(&self) -> i64 {
+        self.mean.get().unwrap_or_else(|| {
+            let mean = if self.weight > 0 {
+                (self.weighted / self.weight) as i64
+            } else {
+                0
+            };
+            self.mean.set(Some(mean));
+            mean
+        })
+    }
+
+    /// The greatest vruntime that is eligible, relative to the base.
+    fn limit(&self) -> i64 {
+        if self.weight > 0 {
+            let limit = self.weighted.div_euclid(self.weight);
+            limit.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+        } else {
+            i64::MAX
         }
     }
 
@@ -104,6 +154,7 @@ impl Queue {
         let weight = sign * i128::from(entity.weight);
         self.weight += weight;
         self.weighted += weight * i128::from(self.relative(entity.vruntime));
+        self.mean.set(None);
     }
 
     fn add(&mut self, entity: &Entity) {
@@ -121,7 +172,7 @@ impl Queue {
     }
 
     /// Smaller is preferred: the earliest eligible deadline; without deadlines the least vruntime.
-    fn preference(&self, entity: &Entity) -> (bool, i64) {
+    fn preference(&self, entity: &Entity) -> Preference {
         match entity.deadline {
             Some(deadline) if self.eligible(entity) => (false, self.relative(deadline)),
             Some(_) => (true, self.relative(entity.vruntime)),
@@ -142,16 +193,20 @@ struct Group {
 pub struct Picker {
     queues: Vec<Queue>,
     groups: Vec<Group>,
-    standings: Vec<Standing>,
+    front: Vec<(Standing, u32)>,
+    listed: Vec<Standing>,
     stepped: Vec<(u32, Entity)>,
     delayed: Vec<Entity>,
     /// Queues from the root to the choice, as the last descent went.
     path: Vec<usize>,
     woken: Vec<(Sym, usize, Entity)>,
+    /// The fair class's choice after the last [`Self::rank`], and its queue.
+    picked: Option<Sym>,
+    picked_queue: Option<u32>,
 }
 
 impl Picker {
-    /// Ranks what waits for `cpu`, and says what would be picked.
+    /// The first of what waits for `cpu` in the scheduler's order, [`LISTED`] at most, and what would be picked.
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
         let if_stays = current.and_then(|current| {
@@ -162,28 +217,136 @@ impl Picker {
         // While it runs, the groups above it age, which counts when they are compared with others.
         let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Run(run.early()));
         let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Run(run.late()));
-        let fair = self.if_sleeps(queues, cpu, Until::Run(run.middle()));
-        self.stand(queues, cpu, fair);
-        let real_time = self
-            .standings
-            .iter()
-            .filter(|standing| standing.real_time)
-            .min_by_key(|standing| standing.key)
-            .map(|standing| standing.sym);
-        let first = self
-            .standings
-            .iter()
-            .min_by_key(|standing| standing.key)
-            .map(|standing| standing.sym);
-        (
-            &self.standings,
-            Picks {
-                if_sleeps: first,
-                if_sleeps_early: real_time.or(if_sleeps_early),
-                if_sleeps_late: real_time.or(if_sleeps_late),
-                if_stays,
-            },
-        )
+        self.picked = self.if_sleeps(queues, cpu, Until::Run(run.middle()));
+        self.picked_queue = self
+            .picked
+            .and_then(|sym| queues.task(sym).fair.as_ref())
+            .map(|fair| fair.own.cfs_rq);
+        self.list(queues, cpu);
+        let first = self.listed.first();
+        let real_time = first.filter(|standing| standing.real_time);
+        let real_time = real_time.map(|standing| standing.sym);
+        let picks = Picks {
+            if_sleeps: first.map(|standing| standing.sym),
+            if_sleeps_early: real_time.or(if_sleeps_early),
+            if_sleeps_late: real_time.or(if_sleeps_late),
+            if_stays,
+        };
+        (&self.listed, picks)
+    }
+
+    /// How a task that waits stood at the last [`Self::rank`].
+    pub fn standing(&self, queues: &RunQueues, sym: Sym) -> Standing {
+        let task = queues.task(sym);
+        let mut standing = Standing {
+            sym,
+            key: u64::MAX,
+            vruntime_above_ns: 0,
+            deadline_above_ns: 0,
+            eligible: true,
+            group_picked: false,
+            real_time: task.prio < 100,
+        };
+        if task.prio < 100 {
+            // `pick_next_task` asks the real-time class first; lower numbers are more urgent.
+            standing.key = u64::from(task.prio);
+            standing.group_picked = true;
+        } else if let Some(fair) = &task.fair
+            && let Some(queue) = self.find(fair.own.cfs_rq)
+        {
+            let own = &fair.own;
+            let vruntime = queue.relative(own.vruntime);
+            standing.vruntime_above_ns = (vruntime - queue.least_vruntime) as u64;
+            if let Some(deadline) = own.deadline {
+                standing.deadline_above_ns =
+                    (queue.relative(deadline) - queue.earliest_deadline) as u64;
+            }
+            standing.eligible = queue.eligible(own);
+            standing.group_picked = Some(own.cfs_rq) == self.picked_queue;
+            let (late, order) = queue.preference(own);
+            // Real time < the pick < its queue < ineligible there < other queues; inside, the order's low bits.
+            let class = match (self.picked == Some(sym), standing.group_picked, late) {
+                (true, ..) => 1,
+                (false, true, false) => 2,
+                (false, true, true) => 3,
+                (false, false, false) => 4,
+                (false, false, true) => 5,
+            };
+            let reference = if late {
+                queue.least_vruntime
+            } else {
+                queue.earliest_deadline.min(queue.least_vruntime)
+            };
+            standing.key = (class << 60)
+                | ((order.saturating_sub(reference)).max(0) as u64).min((1 << 60) - 1);
+        }
+        standing
+    }
+
+    /// Lists the first ones in the order of their keys, class by class until there are enough.
+    fn list(&mut self, queues: &RunQueues, cpu: u32) {
+        let mut front = std::mem::take(&mut self.front);
+        self.listed.clear();
+        let waiting = queues.cpu_ref(cpu);
+        // Of equals, the order of the CPU's own list.
+        let entry = |picker: &Self, sym: Sym| {
+            let index = queues.task(sym).queue_index.unwrap_or(u32::MAX);
+            (picker.standing(queues, sym), index)
+        };
+        let real_time = |sym: &&Sym| queues.task(**sym).prio < 100;
+        front.extend(
+            waiting
+                .unfair
+                .iter()
+                .filter(real_time)
+                .map(|&sym| entry(self, sym)),
+        );
+        self.take(&mut front);
+        front.extend(self.picked.map(|sym| entry(self, sym)));
+        self.take(&mut front);
+        for (own, late) in [(true, false), (true, true), (false, false), (false, true)] {
+            for queue in &self.queues {
+                let Some(tasks) = queue.tasks else { break };
+                if self.listed.len() >= LISTED || (Some(queue.id) == self.picked_queue) != own {
+                    continue;
+                }
+                let (mut taken, mut last) = (0, None);
+                let mut visit = |key: &Key| {
+                    // One more than fits, for the pick is among them; and all that equal the last.
+                    if taken > LISTED && last != Some(key.order) {
+                        return false;
+                    }
+                    taken += 1;
+                    last = Some(key.order);
+                    let sym = Sym::from_raw(key.sym);
+                    if self.picked != Some(sym) {
+                        front.push(entry(self, sym));
+                    }
+                    true
+                };
+                let tasks = &waiting.fair[tasks];
+                if late {
+                    tasks.late(queue.limit(), &mut visit);
+                } else {
+                    tasks.eligible(queue.limit(), &mut visit);
+                }
+            }
+            self.take(&mut front);
+        }
+        if self.listed.len() < LISTED {
+            let others = waiting.unfair.iter().filter(|sym| !real_time(sym));
+            front.extend(others.map(|&sym| entry(self, sym)));
+            self.take(&mut front);
+        }
+        self.front = front;
+    }
+
+    /// Moves the first ones of a class to the list, as many as fit.
+    fn take(&mut self, class: &mut Vec<(Standing, u32)>) {
+        class.sort_unstable_by_key(|(standing, index)| (standing.key, *index));
+        let room = LISTED - self.listed.len();
+        let first = class.drain(..).take(room).map(|(standing, _)| standing);
+        self.listed.extend(first);
     }
 
     /// The fair class's choice if the current task sleeps when it has run `until` then.
@@ -268,12 +431,7 @@ impl Picker {
             lag = queues.group_lag(below);
         };
         let queue = &self.queues[at];
-        let mean = if queue.weight > 0 {
-            (queue.weighted / queue.weight) as i64
-        } else {
-            0
-        };
-        let vruntime = mean.saturating_sub(lag);
+        let vruntime = queue.mean().saturating_sub(lag);
         entity.vruntime = queue.base.wrapping_add(vruntime as u64);
         entity.deadline = entity.slice.map(|slice| {
             let slice = virtual_time(u64::from(slice), entity.weight.max(2));
@@ -323,7 +481,7 @@ impl Picker {
         fair.delayed?;
         let ineligible = |entity: &Entity| {
             self.find(entity.cfs_rq).is_some_and(|queue| {
-                let mut queue = *queue;
+                let mut queue = queue.clone();
                 queue.weigh(entity, 1);
                 !queue.eligible(entity)
             })
@@ -374,9 +532,15 @@ impl Picker {
     ) {
         self.queues.clear();
         self.groups.clear();
-        for (_, own) in waiting(queues, cpu, staying) {
+        let waiting = &queues.cpu_ref(cpu).fair;
+        let tasks = waiting.iter().enumerate();
+        self.queues
+            .extend(tasks.map(|(i, queue)| Queue::of(i, queue)));
+        if let Some((_, own)) = staying {
             self.queue(own.cfs_rq, own.vruntime).add(&own);
-            let mut below = own.cfs_rq;
+        }
+        for i in 0..self.queues.len() {
+            let mut below = self.queues[i].id;
             let mut level = 0;
             while let Some(entity) = self.group_entity(queues, below) {
                 if self.groups.iter().any(|group| group.queue == below) || level == MAX_LEVELS {
@@ -436,11 +600,7 @@ impl Picker {
         for _ in 0..=MAX_LEVELS {
             self.drop_delayed(queues, cpu, staying, level);
             let id = self.queues[level].id;
-            let task = waiting(queues, cpu, staying)
-                .filter(|(_, entity)| entity.cfs_rq == id)
-                .map(|(sym, entity)| (self.queues[level].preference(&entity), sym))
-                // Of equals, the one queued first is leftmost in the kernel's tree.
-                .min_by_key(|(preference, sym)| (*preference, queues.task(*sym).since_ns));
+            let task = self.best_task(queues, cpu, staying, level);
             let group = self
                 .groups
                 .iter()
@@ -485,11 +645,11 @@ impl Picker {
                 .map(|(i, entity)| (queue.preference(entity), i))
                 .min();
             let Some((preference, i)) = first else { return };
-            let tasks = waiting(queues, cpu, staying).map(|(_, entity)| entity);
-            let groups = self.groups.iter().map(|group| group.entity);
-            let sooner = tasks
-                .chain(groups)
-                .any(|entity| entity.cfs_rq == id && queue.preference(&entity) < preference);
+            let task = self.best_task(queues, cpu, staying, level);
+            let mut groups = self.groups.iter().map(|group| &group.entity);
+            let sooner = task.is_some_and(|(best, _)| best < preference)
+                || groups
+                    .any(|entity| entity.cfs_rq == id && queue.preference(entity) < preference);
             if sooner {
                 return;
             }
@@ -498,57 +658,24 @@ impl Picker {
         }
     }
 
-    fn stand(&mut self, queues: &RunQueues, cpu: u32, picked: Option<Sym>) {
-        self.standings.clear();
-        let picked_queue = picked
-            .and_then(|sym| queues.task(sym).fair.as_ref())
-            .map(|fair| fair.own.cfs_rq);
-        for &sym in &queues.cpu_ref(cpu).runnable {
-            let task = queues.task(sym);
-            let mut standing = Standing {
-                sym,
-                key: u64::MAX,
-                vruntime_above_ns: 0,
-                deadline_above_ns: 0,
-                eligible: true,
-                group_picked: false,
-                real_time: task.prio < 100,
-            };
-            if task.prio < 100 {
-                // `pick_next_task` asks the real-time class first; lower numbers are more urgent.
-                standing.key = u64::from(task.prio);
-                standing.group_picked = true;
-            } else if let Some(fair) = &task.fair
-                && let Some(queue) = self.find(fair.own.cfs_rq)
-            {
-                let own = &fair.own;
-                let vruntime = queue.relative(own.vruntime);
-                standing.vruntime_above_ns = (vruntime - queue.least_vruntime) as u64;
-                if let Some(deadline) = own.deadline {
-                    standing.deadline_above_ns =
-                        (queue.relative(deadline) - queue.earliest_deadline) as u64;
-                }
-                standing.eligible = queue.eligible(own);
-                standing.group_picked = Some(own.cfs_rq) == picked_queue;
-                let (late, order) = queue.preference(own);
-                // Real time < the pick < its queue < ineligible there < other queues; inside, the order's low bits.
-                let class = match (picked == Some(sym), standing.group_picked, late) {
-                    (true, ..) => 1,
-                    (false, true, false) => 2,
-                    (false, true, true) => 3,
-                    (false, false, false) => 4,
-                    (false, false, true) => 5,
-                };
-                let reference = if late {
-                    queue.least_vruntime
-                } else {
-                    queue.earliest_deadline.min(queue.least_vruntime)
-                };
-                standing.key = (class << 60)
-                    | ((order.saturating_sub(reference)).max(0) as u64).min((1 << 60) - 1);
-            }
-            self.standings.push(standing);
-        }
+    /// The task that a level prefers. Of equals, the one queued first is leftmost in the kernel's tree.
+    fn best_task(
+        &self,
+        queues: &RunQueues,
+        cpu: u32,
+        staying: Option<(Sym, Entity)>,
+        level: usize,
+    ) -> Option<(Preference, Sym)> {
+        let queue = &self.queues[level];
+        let waiting = queue
+            .tasks
+            .and_then(|tasks| queues.cpu_ref(cpu).fair[tasks].best(queue.limit()));
+        let staying = staying
+            .filter(|(_, entity)| entity.cfs_rq == queue.id)
+            .map(|(sym, entity)| (queue.preference(&entity), queues.task(sym).since_ns, sym));
+        let candidates = waiting.into_iter().chain(staying);
+        let best = candidates.min_by_key(|(preference, since_ns, _)| (*preference, *since_ns));
+        best.map(|(preference, _, sym)| (preference, sym))
     }
 }
 
@@ -570,7 +697,11 @@ enum Until {
 
 /// `calc_delta_fair`: run time in ns as an entity of this weight counts it.
 fn virtual_time(ns: u64, weight: u32) -> u64 {
-    (u128::from(ns) * u128::from(NICE_0) / u128::from(weight)) as u64
+    match ns.checked_mul(u64::from(NICE_0)) {
+        _ if weight == NICE_0 => ns,
+        Some(product) => product / u64::from(weight),
+        None => (u128::from(ns) * u128::from(NICE_0) / u128::from(weight)) as u64,
+    }
 }
 
 /// `update_deadline`: once the slice is used up, the next one's deadline is `vruntime + slice / weight`.
@@ -583,22 +714,4 @@ fn renew(entity: &mut Entity) {
     }
     let scaled = virtual_time(u64::from(slice), entity.weight.max(2));
     entity.deadline = Some(entity.vruntime.wrapping_add(scaled));
-}
-
-fn waiting(
-    queues: &RunQueues,
-    cpu: u32,
-    staying: Option<(Sym, Entity)>,
-) -> impl Iterator<Item = (Sym, Entity)> {
-    queues
-        .cpu_ref(cpu)
-        .runnable
-        .iter()
-        .filter_map(move |&sym| {
-            let task = queues.task(sym);
-            debug_assert_eq!(task.status, Status::Runnable);
-            (task.prio >= 100).then_some(())?;
-            task.fair.as_ref().map(|fair| (sym, fair.own))
-        })
-        .chain(staying)
 }

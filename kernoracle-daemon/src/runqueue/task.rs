@@ -1,7 +1,7 @@
 //! What is remembered of one task.
 
 use super::{RunHistory, Wakees};
-use crate::trace::event::{Comm, Fair};
+use crate::trace::event::{Comm, Entity, Fair};
 
 /// Names a task for as long as it lives: slot and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,11 @@ impl Sym {
     /// From what [`Self::raw`] gave.
     pub fn from_raw(raw: u32) -> Self {
         Self(raw)
+    }
+
+    /// 64 bits that sums over sets of tasks are made of.
+    pub fn hash(self) -> u64 {
+        mix(u64::from(self.0).wrapping_add(0x9e37_79b9_7f4a_7c15))
     }
 
     /// 16 bits that tell a few tasks apart.
@@ -115,6 +120,8 @@ pub struct TaskInfo {
     salt: u64,
     pub(super) exiting: bool,
     pub(super) queue_index: Option<u32>,
+    /// As what it stands in the queue of its `cfs_rq`, if it does.
+    pub(super) queued: Option<Entity>,
 }
 
 impl TaskInfo {
@@ -155,6 +162,7 @@ impl TaskInfo {
             salt,
             exiting: false,
             queue_index: None,
+            queued: None,
         }
     }
 

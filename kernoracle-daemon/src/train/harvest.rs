@@ -32,6 +32,7 @@ pub fn harvest(
         engine: Engine::Plain,
         model: StartFrom::Untrained,
         live: false,
+        timed: false,
     };
     let mut oracle = Oracle::with_model(config, model.clone(), String::new())?;
     let mut random = ChaCha8Rng::seed_from_u64(plan.seed_for(2, epoch));

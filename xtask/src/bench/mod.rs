@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how often the oracle is right, on loads that run for real.
+//! `cargo xtask bench`: how often the oracle is right and what it costs, on loads that run for real.
 
 use std::{
     fs::{self, File},
@@ -29,15 +29,17 @@ mod quiet;
 mod record;
 mod recordings;
 mod series;
+mod speed;
 mod tables;
 mod training;
 
-/// Record loads and measure accuracy on them
+/// Record loads, measure accuracy on them, and speed
 #[derive(Subcommand)]
 pub enum Bench {
     Accuracy(accuracy::Args),
     RecordTraining(training::Args),
     Ablate(ablate::Args),
+    Speed(speed::Args),
     #[command(hide = true)]
     KeepOff(keep_off::Args),
 }
@@ -47,6 +49,7 @@ pub fn main(bench: &Bench) -> Result<ExitCode> {
         Bench::Accuracy(args) => accuracy::main(args),
         Bench::RecordTraining(args) => training::main(args),
         Bench::Ablate(args) => ablate::main(args),
+        Bench::Speed(args) => speed::main(args),
         Bench::KeepOff(args) => keep_off::main(args),
     }
 }

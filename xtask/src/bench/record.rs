@@ -96,7 +96,7 @@ impl Recorder<'_> {
     }
 
     /// The load in namespaces of its own, which end with its standard input.
-    fn start(&self, load: &'static Load) -> Result<Running> {
+    pub fn start(&self, load: &'static Load) -> Result<Running> {
         let scratch = scratch(load.name)?;
         let log = self.logs.join(format!("{}.log", load.name));
         let output = File::create(&log).with_context(|| log.display().to_string())?;
@@ -162,7 +162,7 @@ fn scratch(name: &str) -> Result<PathBuf> {
 }
 
 /// A load that runs. It ends with this process, however that ends: its standard input is our pipe.
-struct Running {
+pub struct Running {
     name: &'static str,
     child: Child,
     scratch: PathBuf,
@@ -170,7 +170,7 @@ struct Running {
 }
 
 impl Running {
-    fn wait_until_ready(&mut self) -> Result<()> {
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         let ready = self.scratch.join("ready");
         while !ready.exists() {
@@ -196,7 +196,7 @@ impl Running {
     }
 
     /// It must have run until now; when this returns, all of it is gone.
-    fn end(mut self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         self.still_running()?;
         self.stop()?;
         ensure!(

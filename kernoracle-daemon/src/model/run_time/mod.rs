@@ -187,11 +187,13 @@ impl RunTimes {
     fn forecast(&self, habits: &Habits, keys: &[u64; CONTEXTS]) -> Forecast {
         let mut best: Option<(f32, f32, &History)> = None;
         let mut widest: Option<&History> = None;
-        for (i, (key, kind)) in keys.iter().zip(&habits.contexts).enumerate() {
+        // All are on their way before the first is looked at.
+        let places = keys.map(|key| self.histories.place(key));
+        for (i, (place, kind)) in places.into_iter().zip(&habits.contexts).enumerate() {
             if i == LAST_RESORT && best.is_some() {
                 break;
             }
-            let Some(history) = self.histories.get(*key) else {
+            let Some(history) = place.map(|place| self.histories.at(place)) else {
                 continue;
             };
             let Some(median) = history.median() else {

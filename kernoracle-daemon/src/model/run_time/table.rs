@@ -1,21 +1,23 @@
 //! A hash table of fixed size: a row is found by its key's hash and carries that hash's last bits as a check; where there
 //! is no room, the row that was not used for longest makes it.
 
+use crate::prefetch::prefetch;
+
 /// Rows that a key may land in.
 const WAYS: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Row<T> {
+struct Tag {
     check: u32,
     /// Time of the last use; 0 is an empty row.
     used: u32,
-    value: T,
 }
 
-/// Values by the hash of their key.
+/// Values by the hash of their key. The tags are apart, so that a look-up touches one value only.
 #[derive(Clone, Debug)]
 pub(super) struct Table<T> {
-    rows: Vec<Row<T>>,
+    tags: Vec<Tag>,
+    values: Vec<T>,
     clock: u32,
 }
 
@@ -23,24 +25,40 @@ impl<T: Copy + Default> Table<T> {
     /// `1 << bits` rows.
     pub(super) fn new(bits: u32) -> Self {
         Self {
-            rows: vec![Row::default(); 1 << bits],
+            tags: vec![Tag::default(); 1 << bits],
+            values: vec![T::default(); 1 << bits],
             clock: 0,
         }
     }
 
     fn bucket(&self, hash: u64) -> usize {
-        (hash as usize & (self.rows.len() - 1)) & !(WAYS - 1)
+        (hash as usize & (self.tags.len() - 1)) & !(WAYS - 1)
     }
 
     fn find(&self, hash: u64) -> Option<usize> {
         let bucket = self.bucket(hash);
         let check = (hash >> 32) as u32;
-        (bucket..bucket + WAYS).find(|&i| self.rows[i].used > 0 && self.rows[i].check == check)
+        let tags = &self.tags[bucket..bucket + WAYS];
+        tags.iter()
+            .position(|tag| tag.used > 0 && tag.check == check)
+            .map(|way| bucket + way)
+    }
+
+    /// The place of a key that has a value: good until the next [`Self::entry`].
+    pub(super) fn place(&self, hash: u64) -> Option<usize> {
+        let place = self.find(hash)?;
+        prefetch(&self.values[place]);
+        Some(place)
+    }
+
+    /// The value at a place.
+    pub(super) fn at(&self, place: usize) -> &T {
+        &self.values[place]
     }
 
     /// The value of a key that has one.
     pub(super) fn get(&self, hash: u64) -> Option<&T> {
-        self.find(hash).map(|i| &self.rows[i].value)
+        self.find(hash).map(|i| &self.values[i])
     }
 
     /// The value of a key, made from `fresh` where there is none.
@@ -50,20 +68,17 @@ impl<T: Copy + Default> Table<T> {
         let place = self.find(hash).unwrap_or_else(|| {
             let bucket = self.bucket(hash);
             let place = (bucket..bucket + WAYS)
-                .max_by_key(|&i| match self.rows[i].used {
+                .max_by_key(|&i| match self.tags[i].used {
                     0 => u32::MAX,
                     used => clock.wrapping_sub(used),
                 })
                 .unwrap_or(bucket);
-            self.rows[place] = Row {
-                check: (hash >> 32) as u32,
-                used: clock,
-                value: fresh,
-            };
+            self.tags[place].check = (hash >> 32) as u32;
+            self.values[place] = fresh;
             place
         });
-        self.rows[place].used = clock;
-        &mut self.rows[place].value
+        self.tags[place].used = clock;
+        &mut self.values[place]
     }
 }
 

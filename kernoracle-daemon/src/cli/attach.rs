@@ -1,0 +1,49 @@
+//! `kernoracle attach`: the eBPF programs without what is behind them, for the bench.
+
+use super::{diagnostics, live::CaptureOptions, signals::Stop};
+use crate::{probe::NextCounts, report::Format};
+use std::{process::ExitCode, thread, time::Duration};
+
+/// Attach the eBPF programs and do nothing with what they say, to measure what they cost
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to attach
+    what: What,
+
+    #[command(flatten)]
+    capture: CaptureOptions,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum What {
+    /// All programs; what they record is thrown away unread
+    Discard,
+    /// One program, which counts switches by the name of the next task
+    Count,
+}
+
+pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    let _diagnostics = diagnostics::start(Format::Text)?;
+    let stop = Stop::on_signals()?;
+    match args.what {
+        What::Discard => {
+            let mut capture = args.capture.start()?;
+            let mut bytes = 0;
+            while !stop.requested() {
+                capture.wait()?;
+                bytes += capture.discard();
+            }
+            println!("{bytes} bytes of records thrown away");
+        }
+        What::Count => {
+            let counts = NextCounts::start()?;
+            while !stop.requested() {
+                thread::sleep(Duration::from_millis(100));
+            }
+            for (comm, switches) in counts.read()? {
+                println!("{switches:>12} {comm}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

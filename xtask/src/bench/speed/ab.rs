@@ -1,0 +1,262 @@
+//! A web server under load on one CPU: what watching costs those who are watched.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::{
+    part::{Bars, Goal, Part, Setup, Spread, TableOf},
+    way::{WAYS, Way},
+};
+use crate::command;
+
+/// Share of the requests per second that must be left.
+const LEFT: f64 = 0.95;
+const PORT: u16 = 18081;
+const READY: Duration = Duration::from_secs(10);
+
+/// What one run of `ab` gives.
+#[derive(Default)]
+struct Rows {
+    requests: Vec<f64>,
+    p99_ms: Vec<f64>,
+    /// Of `kernoracle run`: scored share, and switches a second.
+    coverage: Vec<f64>,
+    switches: Vec<f64>,
+}
+
+pub fn measure(setup: &Setup<'_>) -> Result<Part> {
+    let seconds = if setup.quick { 3 } else { 10 };
+    let server = Server::start(setup)?;
+    let mut rows: [Rows; WAYS.len()] = Default::default();
+    // The first requests open files and fill caches.
+    run_ab(setup, 1)?;
+    for round in 0..setup.rounds {
+        for way in WAYS {
+            let watching = way.start(setup)?;
+            let (requests, p99_ms) = run_ab(setup, seconds)?;
+            let said = watching.end()?;
+            eprintln!(
+                "[{}/{}] ab, {}: {requests:.0} requests/s, p99 {p99_ms:.2} ms",
+                round + 1,
+                setup.rounds,
+                way.name()
+            );
+            let row = &mut rows[way.index()];
+            row.requests.push(requests);
+            row.p99_ms.push(p99_ms);
+            if matches!(way, Way::RunSame | Way::RunOther) {
+                let (coverage, switches) = while_loaded(&said)?;
+                row.coverage.push(coverage);
+                row.switches.push(switches);
+            }
+        }
+    }
+    drop(server);
+    Ok(part(setup, seconds, &rows))
+}
+
+/// Coverage and switches a second in the busier half of the summaries: ab did not run in all of them.
+fn while_loaded(log: &str) -> Result<(f64, f64)> {
+    let mut summaries: Vec<(f64, f64, f64)> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["type"] == "summary")
+        .filter_map(|line| {
+            Some((
+                line["switches_per_s"].as_f64()?,
+                line["seen"].as_f64()?,
+                line["scored"].as_f64()?,
+            ))
+        })
+        .collect();
+    ensure!(
+        !summaries.is_empty(),
+        "kernoracle run: no summary in its log"
+    );
+    summaries.sort_by(|a, b| b.0.total_cmp(&a.0));
+    summaries.truncate(summaries.len().div_ceil(2));
+    let sum = |of: fn(&(f64, f64, f64)) -> f64| summaries.iter().map(of).sum::<f64>();
+    let rate = sum(|summary| summary.0) / summaries.len() as f64;
+    Ok((sum(|summary| summary.2) / sum(|summary| summary.1), rate))
+}
+
+/// Requests a second and the 99th percentile of their time, ms.
+fn run_ab(setup: &Setup<'_>, seconds: u64) -> Result<(f64, f64)> {
+    let percentiles = setup.work.join("ab.csv");
+    let mut ab = Command::new("taskset");
+    ab.args(["-c", &setup.cpu.to_string(), "ab", "-q", "-c", "5"])
+        .args(["-t", &seconds.to_string(), "-n", "100000000", "-e"])
+        .arg(&percentiles)
+        .arg(format!("http://127.0.0.1:{PORT}/"));
+    let output = command::quiet_output(&mut ab)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "ab: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let requests = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests per second:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("ab: no requests per second in {text:?}"))?;
+    Ok((requests, p99(&percentiles)?))
+}
+
+fn p99(file: &Path) -> Result<f64> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("99,"))
+        .and_then(|ms| ms.trim().parse().ok())
+        .with_context(|| format!("{}: no 99th percentile", file.display()))
+}
+
+/// nginx with one worker on the CPU; ended when dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(setup: &Setup<'_>) -> Result<Self> {
+        let dir = setup.work.join("nginx");
+        fs::create_dir_all(dir.join("html")).with_context(|| dir.display().to_string())?;
+        fs::write(dir.join("html/index.html"), "x".repeat(612))?;
+        let place = dir.display();
+        let conf = format!(
+            "worker_processes 1;\ndaemon off;\nmaster_process off;\npid {place}/pid;\nerror_log {place}/error.log;\n\
+             events {{ worker_connections 768; }}\nhttp {{\n access_log off;\n \
+             client_body_temp_path {place}/body;\n proxy_temp_path {place}/proxy;\n \
+             fastcgi_temp_path {place}/fastcgi;\n uwsgi_temp_path {place}/uwsgi;\n scgi_temp_path {place}/scgi;\n \
+             server {{ listen 127.0.0.1:{PORT}; root {place}/html; }}\n}}\n"
+        );
+        let file = dir.join("nginx.conf");
+        fs::write(&file, conf).with_context(|| file.display().to_string())?;
+        let mut nginx = Command::new("taskset");
+        nginx
+            .args(["-c", &setup.cpu.to_string(), "nginx", "-e"])
+            .arg(dir.join("error.log"))
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null());
+        let mut server = Self(command::spawn(&mut nginx)?);
+        let deadline = Instant::now() + READY;
+        while std::net::TcpStream::connect(("127.0.0.1", PORT)).is_err() {
+            if let Some(status) = server.0.try_wait()? {
+                bail!("nginx: ended, {status}: see {place}/error.log");
+            }
+            ensure!(Instant::now() < deadline, "nginx: does not answer");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+fn part(setup: &Setup<'_>, seconds: u64, rows: &[Rows; WAYS.len()]) -> Part {
+    let base = &rows[Way::Nothing.index()];
+    let ratio = |way: Way| {
+        Spread::against(
+            &rows[way.index()].requests,
+            &base.requests,
+            |value, base| value / base,
+        )
+    };
+    let mut table = TableOf::new(
+        "",
+        &[
+            "watched by",
+            "requests/s",
+            "times nothing",
+            "p99 ms",
+            "switches/s",
+            "coverage",
+        ],
+    );
+    let or_dash = |values: &[f64]| {
+        if values.is_empty() {
+            "-".to_owned()
+        } else {
+            Spread::of(values).to_string()
+        }
+    };
+    for way in WAYS {
+        let row = &rows[way.index()];
+        table.rows.push(vec![
+            way.name().to_owned(),
+            Spread::of(&row.requests).to_string(),
+            ratio(way).to_string(),
+            Spread::of(&row.p99_ms).to_string(),
+            or_dash(&row.switches),
+            or_dash(&row.coverage),
+        ]);
+    }
+    let same = ratio(Way::RunSame);
+    Part {
+        title: "nginx and ab on one CPU".to_owned(),
+        about: format!(
+            "nginx with one worker and `ab -c 5 -t {seconds}`, both on CPU {}, which they fill; watched as above, \
+             `kernoracle run` with its default budget. Coverage is the share of switches that were predicted while \
+             ab ran; the others passed by, counted.",
+            setup.cpu
+        ),
+        tables: vec![table],
+        goals: vec![Goal {
+            what: "ab requests/s with `kernoracle run` on the same single CPU, default budget"
+                .to_owned(),
+            goal: format!(">= {:.0} % of without", 100.0 * LEFT),
+            got: format!(
+                "{:.1} % ({:.1} to {:.1})",
+                100.0 * same.median,
+                100.0 * same.low,
+                100.0 * same.high
+            ),
+            met: same.median >= LEFT,
+        }],
+        bars: vec![Bars {
+            title: "nginx + ab on one CPU".to_owned(),
+            unit: "requests/s, times those with nothing".to_owned(),
+            bars: WAYS
+                .iter()
+                .map(|&way| (way.name().to_owned(), ratio(way).median))
+                .collect(),
+            reference: Some(LEFT),
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_is_of_the_busy_summaries() {
+        let line = |rate: u32, seen: u32, scored: u32| {
+            format!(
+                r#"{{"type":"summary","switches_per_s":{rate},"seen":{seen},"scored":{scored}}}"#
+            )
+        };
+        let log = [
+            r#"{"type":"start"}"#.to_owned(),
+            line(10, 10, 10),
+            line(1000, 1000, 300),
+            line(1000, 1000, 100),
+            line(20, 20, 20),
+        ]
+        .join("\n");
+        assert_eq!(while_loaded(&log).unwrap(), (0.2, 1000.0));
+        while_loaded("no JSON").unwrap_err();
+    }
+}

@@ -1,0 +1,111 @@
+//! Two processes on one CPU that pass a byte to and fro through pipes: nothing but switches.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{
+    part::{Bars, Goal, Part, Setup, Spread, TableOf},
+    way::{WAYS, Way},
+};
+use crate::command;
+
+/// ns that capture may add to a switch.
+const CAPTURE_NS: f64 = 250.0;
+
+pub fn measure(setup: &Setup<'_>) -> Result<Part> {
+    let loops = if setup.quick { 50_000 } else { 200_000 };
+    let mut ns: [Vec<f64>; WAYS.len()] = Default::default();
+    for round in 0..setup.rounds {
+        for way in WAYS {
+            let watching = way.start(setup)?;
+            let figure = ns_per_switch(setup.cpu, loops)?;
+            watching.end()?;
+            eprintln!(
+                "[{}/{}] ping-pong, {}: {figure:.0} ns/switch",
+                round + 1,
+                setup.rounds,
+                way.name()
+            );
+            ns[way.index()].push(figure);
+        }
+    }
+    Ok(part(setup, loops, &ns))
+}
+
+/// A loop is two switches: there and back.
+fn ns_per_switch(cpu: usize, loops: u64) -> Result<f64> {
+    let mut bench = Command::new("taskset");
+    bench
+        .args(["-c", &cpu.to_string(), "perf", "bench", "-f", "simple"])
+        .args(["sched", "pipe", "-l", &loops.to_string()]);
+    let output = command::quiet_output(&mut bench)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "perf bench sched pipe: {text}");
+    let seconds: f64 = text
+        .trim()
+        .parse()
+        .with_context(|| format!("perf bench sched pipe: no seconds: {text:?}"))?;
+    Ok(seconds * 1e9 / (2 * loops) as f64)
+}
+
+fn part(setup: &Setup<'_>, loops: u64, ns: &[Vec<f64>; WAYS.len()]) -> Part {
+    let base = &ns[Way::Nothing.index()];
+    let mut table = TableOf::new(
+        "",
+        &["watched by", "ns/switch", "+ns to nothing", "times nothing"],
+    );
+    for way in WAYS {
+        let of = &ns[way.index()];
+        table.rows.push(vec![
+            way.name().to_owned(),
+            Spread::of(of).to_string(),
+            Spread::against(of, base, |value, base| value - base).to_string(),
+            Spread::against(of, base, |value, base| value / base).to_string(),
+        ]);
+    }
+    let added = |way: Way| Spread::against(&ns[way.index()], base, |value, base| value - base);
+    let (programs, record, perf) = (
+        added(Way::Programs),
+        added(Way::Record),
+        added(Way::PerfSched),
+    );
+    let median = |way: Way| Spread::of(&ns[way.index()]).median;
+    Part {
+        title: "Pipe ping-pong on one CPU".to_owned(),
+        about: format!(
+            "`perf bench sched pipe -l {loops}` on CPU {}, and what watches on the same CPU unless said; {} rounds, \
+             in each all ways one after another; median, in brackets the least and the most; differences and \
+             ratios are of the same round. *eBPF programs only*: records are written, and thrown away unread \
+             every 10 ms (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
+             next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
+             @[args.next_comm] = count(); }}` does, but attached to the BTF trace point (`kernoracle attach \
+             count`); bpftrace itself is not run.",
+            setup.cpu, setup.rounds
+        ),
+        tables: vec![table],
+        goals: vec![
+            Goal {
+                what: "capture, drain included, same CPU (ping-pong)".to_owned(),
+                goal: format!("<= +{CAPTURE_NS:.0} ns/switch"),
+                got: format!("+{programs} ns/switch"),
+                met: programs.median <= CAPTURE_NS,
+            },
+            Goal {
+                what: "recording to a file, same CPU (ping-pong)".to_owned(),
+                goal: format!("below perf sched record's +{perf} ns"),
+                got: format!("+{record} ns/switch"),
+                met: record.median < perf.median,
+            },
+        ],
+        bars: vec![Bars {
+            title: "Pipe ping-pong on one CPU".to_owned(),
+            unit: "ns/switch".to_owned(),
+            bars: WAYS
+                .iter()
+                .map(|&way| (way.name().to_owned(), median(way)))
+                .collect(),
+            reference: Some(median(Way::Nothing)),
+        }],
+    }
+}

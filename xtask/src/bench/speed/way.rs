@@ -1,0 +1,185 @@
+//! The ways in which switches are watched while a load runs.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::part::Setup;
+use crate::command;
+
+/// Until a watcher records: the daemon takes a fraction of this, perf the longest.
+const START: Duration = Duration::from_millis(1500);
+/// For a watcher to end.
+const END: Duration = Duration::from_secs(30);
+
+/// A way, in the order of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Nothing,
+    /// Our programs write records, and a reader on the same CPU throws them away unread.
+    Programs,
+    Record,
+    RunSame,
+    RunOther,
+    PerfSched,
+    /// A program that counts switches by the name of the next task.
+    Counting,
+}
+
+pub const WAYS: [Way; 7] = [
+    Way::Nothing,
+    Way::Programs,
+    Way::Record,
+    Way::RunSame,
+    Way::RunOther,
+    Way::PerfSched,
+    Way::Counting,
+];
+
+impl Way {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Programs => "eBPF programs only",
+            Self::Record => "kernoracle record",
+            Self::RunSame => "kernoracle run, same CPU",
+            Self::RunOther => "kernoracle run, other CPU",
+            Self::PerfSched => "perf sched record",
+            Self::Counting => "counting by next comm",
+        }
+    }
+
+    /// Place in [`WAYS`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    fn command(self, setup: &Setup<'_>) -> Result<Option<Command>> {
+        let cpu = match self {
+            Self::Nothing => return Ok(None),
+            Self::RunOther => setup.other_cpu,
+            _ => setup.cpu,
+        };
+        let mut watch = command::as_root("taskset", &[])?;
+        watch.args(["-c", &cpu.to_string()]);
+        let file = |name: &str| setup.work.join(name);
+        match self {
+            Self::Nothing => {}
+            Self::Programs => {
+                watch.arg(&setup.kernoracle).args(["attach", "discard"]);
+            }
+            Self::Counting => {
+                watch.arg(&setup.kernoracle).args(["attach", "count"]);
+            }
+            Self::Record => {
+                watch.arg(&setup.kernoracle).args(["record", "-o"]);
+                watch.arg(file("speed.kot"));
+            }
+            Self::RunSame | Self::RunOther => {
+                watch.arg(&setup.kernoracle).args(["run", "--log-format"]);
+                watch.arg("json");
+            }
+            Self::PerfSched => {
+                watch.args(["perf", "sched", "record", "-a", "-o"]);
+                watch.arg(file("perf.data"));
+                watch.args(["--", "sleep", "1000"]);
+            }
+        }
+        Ok(Some(watch))
+    }
+
+    /// Begins to watch. Returns once it does.
+    pub fn start(self, setup: &Setup<'_>) -> Result<Watching> {
+        let output = setup.work.join("watch.out");
+        let Some(mut watch) = self.command(setup)? else {
+            return Ok(Watching {
+                way: self,
+                child: None,
+                output,
+            });
+        };
+        let file = File::create(&output).with_context(|| output.display().to_string())?;
+        let child = watch
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| self.name())?;
+        thread::sleep(START);
+        let mut watching = Watching {
+            way: self,
+            child: Some(child),
+            output,
+        };
+        watching.still_running()?;
+        Ok(watching)
+    }
+}
+
+/// A watcher that runs; killed when dropped.
+pub struct Watching {
+    way: Way,
+    child: Option<Child>,
+    output: PathBuf,
+}
+
+impl Watching {
+    fn still_running(&mut self) -> Result<()> {
+        let Some(child) = &mut self.child else {
+            return Ok(());
+        };
+        if let Some(status) = child.try_wait()? {
+            bail!("{}: ended, {status}: {}", self.way.name(), self.said()?);
+        }
+        Ok(())
+    }
+
+    fn said(&self) -> Result<String> {
+        fs::read_to_string(&self.output).with_context(|| self.output.display().to_string())
+    }
+
+    /// It must have watched until now. Returns what it printed.
+    pub fn end(mut self) -> Result<String> {
+        self.still_running()?;
+        let Some(mut child) = self.child.take() else {
+            return Ok(String::new());
+        };
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+        let deadline = Instant::now() + END;
+        while child.try_wait()?.is_none() {
+            if Instant::now() >= deadline {
+                child.kill()?;
+                child.wait()?;
+                bail!("{}: did not end after SIGINT", self.way.name());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let said = self.said()?;
+        // perf ends itself by the signal that it was sent.
+        ensure!(
+            self.way == Way::PerfSched || child.wait()?.success(),
+            "{}: failed: {said}",
+            self.way.name()
+        );
+        Ok(said)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+}
