@@ -5,8 +5,8 @@ use super::{
     evaluation::{Evaluation, Load, MacroMean},
     fields::Object,
     lines::{
-        Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction, Start, Summary,
-        TraceLost,
+        CostFigures, Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction,
+        Start, Summary, TraceLost,
     },
     misses::MissCounts,
     prediction::{BaselineOutcome, Choice, Outcome, Record, RunTimeOutcome, TaskRef},
@@ -62,6 +62,7 @@ const PARTS: [&Object; 22] = [
     &TaskFigures::OBJECT,
     &LearnerFigures::OBJECT,
     &KernelFigures::OBJECT,
+    &CostFigures::OBJECT,
     &OutputFigures::OBJECT,
     &TraceLost::OBJECT,
     &TaskRef::OBJECT,

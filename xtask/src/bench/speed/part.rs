@@ -146,7 +146,10 @@ mod tests {
     fn a_spread_is_the_middle_and_both_ends() {
         let spread = Spread::of(&[300.0, 100.0, 200.0]);
         assert_eq!(spread.to_string(), "200 (100 to 300)");
-        assert_eq!(Spread::of(&[1.0, 2.0]).to_string(), "1.500 (1.000 to 2.000)");
+        assert_eq!(
+            Spread::of(&[1.0, 2.0]).to_string(),
+            "1.500 (1.000 to 2.000)"
+        );
     }
 
     #[test]
