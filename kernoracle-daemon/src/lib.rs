@@ -1,13 +1,16 @@
 //! Kernoracle: predicts every context switch of the running kernel, and shows whether it was right.
 //!
-//! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; see `docs/architecture.md`.
+//! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; `forecast` lets a model run on; see `docs/architecture.md`.
 
 pub mod baseline;
 pub mod budget;
 pub mod cli;
+pub mod forecast;
 pub mod model;
 pub mod oracle;
+pub mod paper;
 mod parallel;
+mod plot;
 mod priority;
 pub mod probe;
 pub mod report;

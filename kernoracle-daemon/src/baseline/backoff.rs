@@ -160,7 +160,7 @@ mod tests {
                 hits += i32::from(guess == sym(next).raw());
                 exact_hits += i32::from(want == next);
             }
-            contexts.push(sym(next));
+            contexts.push(sym(next), true);
             exact.push(next);
         }
         assert!(total > 5_900);
@@ -178,7 +178,7 @@ mod tests {
     fn probabilities_sum_to_one() {
         let mut contexts = Contexts::new(10);
         for i in [1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 2] {
-            contexts.push(sym(i));
+            contexts.push(sym(i), true);
         }
         let living = 6;
         let ranking = Backoff::new(8).rank(&contexts.matches(), |_| true, living);
@@ -194,7 +194,7 @@ mod tests {
         let mut contexts = Contexts::new(10);
         // After 1: twice 2, once 3. Order 2 and up have not seen (9, 1).
         for i in [1, 2, 1, 2, 1, 3, 9, 1] {
-            contexts.push(sym(i));
+            contexts.push(sym(i), true);
         }
         let ranking = Backoff::new(1).rank(&contexts.matches(), |_| true, 4);
         assert!((ranking.p(sym(2).raw()) - 2.0 / 5.0).abs() < 1e-6);

@@ -18,7 +18,7 @@ pub const SITUATIONS: usize = 11;
 pub type SituationMatches = [Option<Row>; SITUATIONS];
 
 /// The counts of one CPU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Contexts {
     orders: Table,
     recent: [u32; LONGEST],
@@ -60,9 +60,17 @@ impl Contexts {
         self.keys.map(|hash| self.situations.get(hash?).copied())
     }
 
-    /// Counts `sym` as what followed the present context, which it then becomes part of.
-    pub fn push(&mut self, sym: Sym) {
+    /// Makes `sym` part of the present context; before that, with `count`, counts it as what followed.
+    pub fn push(&mut self, sym: Sym, count: bool) {
         let sym = sym.raw();
+        if count {
+            self.count(sym);
+        }
+        self.keys = [None; SITUATIONS];
+        self.enter(sym);
+    }
+
+    fn count(&mut self, sym: u32) {
         self.orders.tick();
         self.situations.tick();
         for (hash, &order) in self.hashes.iter().zip(&ORDERS) {
@@ -74,6 +82,9 @@ impl Contexts {
         for hash in std::mem::take(&mut self.keys).into_iter().flatten() {
             self.situations.add(hash, sym);
         }
+    }
+
+    fn enter(&mut self, sym: u32) {
         self.recent.copy_within(..LONGEST - 1, 1);
         self.recent[0] = sym;
         self.seen = (self.seen + 1).min(LONGEST);

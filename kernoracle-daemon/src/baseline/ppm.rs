@@ -30,7 +30,7 @@ struct Node {
 }
 
 /// Exact counts of one CPU, and the distribution that they give.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ppm {
     longest: usize,
     nodes: Vec<Node>,

@@ -84,7 +84,7 @@ impl Row {
 }
 
 /// Rows by hash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Row>,
     clock: u16,

@@ -7,6 +7,7 @@ mod diagnostics;
 mod doctor;
 mod eval;
 mod export;
+mod forecast;
 mod import;
 mod live;
 mod log_fields;
@@ -17,6 +18,7 @@ mod replay;
 mod run;
 mod signals;
 mod train;
+mod train_paper;
 mod units;
 mod watch;
 
@@ -44,6 +46,7 @@ const CANNOT: u8 = 2;
 ///   kernoracle record -o a.kot -- make -j4   keep a trace
 ///   kernoracle eval a.kot                    score on it, without root
 ///   kernoracle train *.kot -o model.safetensors    a model of your own loads
+///   kernoracle forecast a.kot -o a.svg       let the model run on by itself
 ///
 /// Exit status: 0; 2 if the input, the arguments or the kernel do not allow it;
 /// record gives back the recorded command's.
@@ -66,6 +69,7 @@ enum Command {
     Replay(replay::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Forecast(forecast::Args),
     Import(import::Args),
     Export(export::Args),
     Doctor(doctor::Args),
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::execute(&args),
         Command::Train(args) => train::execute(&args),
         Command::Attach(args) => attach::execute(&args),
+        Command::Forecast(args) => forecast::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Export(args) => export::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),

@@ -1,12 +1,17 @@
 //! `kernoracle train`.
 
-use super::{diagnostics, options::check_directory};
+use super::{
+    diagnostics,
+    options::check_directory,
+    train_paper::{self, Common, PaperArgs},
+};
 use crate::{
     model::Without,
     report::Format,
     train::{Begun, Epoch, Plan, Recording, Trainer, curve},
 };
 use anyhow::{Context, bail};
+use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     fs,
@@ -36,9 +41,17 @@ use std::{
 ///   kernoracle train *.kot -o model.safetensors --curve curve.csv
 ///   kernoracle eval --model model.safetensors --no-learn other.kot
 ///   kernoracle train *.kot -o no-lstm.safetensors --without lstm    what is it worth?
+///
+/// With --recipe paper, the model of arXiv 2505.15213, for comparison: see
+/// docs/forecast.md. One file; no validation but the test part's mean squared error.
+///   kernoracle train --recipe paper nginx.kot -o paper.safetensors --loss-curve loss.csv
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
+    /// What is trained
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    recipe: Recipe,
+
     /// Trace files, as record writes them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -94,6 +107,18 @@ pub struct Args {
     /// Threads; the outcome does not depend on their number
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
+
+    #[command(flatten)]
+    paper: PaperArgs,
+}
+
+/// `--recipe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Recipe {
+    /// The model that run and replay use
+    Default,
+    /// That of the paper: one-hot tasks and time differences, two LSTM layers, mean squared error, L-BFGS
+    Paper,
 }
 
 /// `--without`.
@@ -107,6 +132,26 @@ enum PartName {
     Counts,
 }
 
+/// Options that only one of the recipes has.
+const RECIPE_OPTIONS: [(&str, Recipe); 16] = [
+    ("--from", Recipe::Default),
+    ("--patience", Recipe::Default),
+    ("--windows", Recipe::Default),
+    ("--length", Recipe::Default),
+    ("--batch", Recipe::Default),
+    ("--rate", Recipe::Default),
+    ("--refresh", Recipe::Default),
+    ("--without", Recipe::Default),
+    ("--curve", Recipe::Default),
+    ("--optimizer", Recipe::Paper),
+    ("--test", Recipe::Paper),
+    ("--cpu", Recipe::Paper),
+    ("--sequences", Recipe::Paper),
+    ("--sequence-length", Recipe::Paper),
+    ("--save-epochs", Recipe::Paper),
+    ("--loss-curve", Recipe::Paper),
+];
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
@@ -115,6 +160,17 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    only_for_its_recipe(args)?;
+    if args.recipe == Recipe::Paper {
+        let common = Common {
+            files: &args.files,
+            out: &args.out,
+            epochs: args.epochs,
+            seed: args.seed,
+            threads: args.threads,
+        };
+        return train_paper::execute(&common, &args.paper, &progress_bar());
+    }
     let _diagnostics = diagnostics::start(Format::Text)?;
     check_directory(&args.out)?;
     if let Some(curve) = &args.curve {
@@ -188,6 +244,28 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     progress.finish_and_clear();
     writeln!(anstream::stdout().lock(), "{}: {model}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An option of the other recipe that is not at its default would be passed over in silence.
+fn only_for_its_recipe(args: &Args) -> anyhow::Result<()> {
+    let ours = RECIPE_OPTIONS
+        .iter()
+        .filter(|(_, recipe)| *recipe != args.recipe);
+    let given = std::env::args_os()
+        .skip(1)
+        .filter_map(|arg| arg.into_string().ok());
+    let given: Vec<String> = given.collect();
+    for (option, recipe) in ours {
+        let is = |arg: &String| arg == option || arg.starts_with(&format!("{option}="));
+        if given.iter().any(is) {
+            let name = recipe.to_possible_value().expect("none is skipped");
+            bail!(
+                "{option} belongs to --recipe {}; leave it out",
+                name.get_name()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn line(epoch: &Epoch) -> String {

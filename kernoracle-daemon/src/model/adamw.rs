@@ -8,7 +8,7 @@ const EPSILON: f64 = 1e-8;
 
 /// A variable and what is remembered of its gradients.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     pub name: &'static str,
     pub var: Var,
     /// Times the common rate.
@@ -20,7 +20,7 @@ pub(super) struct Slot {
 
 /// The optimiser.
 #[derive(Debug)]
-pub(super) struct AdamW {
+pub(crate) struct AdamW {
     pub slots: Vec<Slot>,
     pub steps: u64,
 }

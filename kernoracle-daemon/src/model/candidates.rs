@@ -62,7 +62,7 @@ pub struct Moment {
 }
 
 /// Gathers the candidates of a prediction. Keeps its scratch space.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gatherer {
     picker: Picker,
     order: Vec<(u64, usize)>,

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 const VERSION: &str = "2";
 /// The one entry of the file's metadata. More would be written in the order of a hash map: a file would not be the same twice.
 const FORMAT_KEY: &str = "kernoracle_model";
+/// The same of a model of the paper's recipe.
+pub const PAPER_KEY: &str = "kernoracle_paper_model";
 const MIXER: &str = "mixer.weights";
 const RUN_MIXER: &str = "run_mixer.weights";
 /// Far above any model of ours; a larger file is something else.
@@ -42,6 +44,10 @@ pub enum CheckpointError {
     },
     #[error("{}: not a Kernoracle model; give a file written by train or --save-model", path.display())]
     Foreign { path: PathBuf },
+    #[error("{}: a model of the paper's recipe, which can only forecast: give it to forecast --recipe paper, and give here one that train wrote without --recipe paper", path.display())]
+    Recipe { path: PathBuf },
+    #[error("{}: not a model of the paper's recipe: give one that train --recipe paper wrote", path.display())]
+    NotRecipe { path: PathBuf },
     #[error("{}: model version {found}, this program reads {VERSION}; train it again or use the program that wrote it", path.display())]
     Version { path: PathBuf, found: String },
     #[error("{}: what it says of itself cannot be read ({source}); train it again", path.display())]
@@ -216,7 +222,12 @@ fn about(path: &Path, bytes: &[u8]) -> Result<About, CheckpointError> {
     struct Versioned {
         version: String,
     }
-    let entry = entry(path, bytes, FORMAT_KEY)?;
+    let entry = match entry(path, bytes, FORMAT_KEY) {
+        Err(CheckpointError::Foreign { path }) if entry(&path, bytes, PAPER_KEY).is_ok() => {
+            return Err(CheckpointError::Recipe { path });
+        }
+        other => other?,
+    };
     // Version 1 stood there by itself.
     let found = serde_json::from_str::<Versioned>(&entry).map_or(entry.clone(), |it| it.version);
     if found != VERSION {

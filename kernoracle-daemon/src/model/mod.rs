@@ -33,6 +33,7 @@ mod wakes;
 mod weights;
 mod without;
 
+pub(crate) use adamw::AdamW;
 pub use background::Background;
 pub use candidates::{Counted, Gatherer, Moment};
 pub use checkpoint::{CheckpointError, Precision};
@@ -45,6 +46,7 @@ pub use mixer::Mixer;
 pub use model::{Model, Training};
 pub use net::Reference;
 pub use numeric::{log_count, log_time};
+pub(crate) use numeric::{sigmoid, tanh};
 pub use packed::{Packed, Sequence};
 pub use pretrain::{Moments, Pretrainer, Step, Tally, assess};
 pub use run_mixer::RunMixer;

@@ -22,7 +22,7 @@ pub struct Wakes {
 }
 
 /// The counts of one CPU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WakeCounts {
     table: Table,
     /// Of the present run: the task's own, its role's.
@@ -39,12 +39,12 @@ impl Default for WakeCounts {
 }
 
 impl WakeCounts {
-    /// The run of `current` is over; `queues` still know whom it woke in it.
-    pub fn end(&mut self, queues: &RunQueues, current: Sym) {
+    /// The run of `current` is over; `queues` still know whom it woke in it. Counts that if it is to `count`.
+    pub fn end(&mut self, queues: &RunQueues, current: Sym, count: bool) {
         let Some([own, role]) = self.keys.take() else {
             return;
         };
-        let Some(task) = queues.get(current) else {
+        let Some(task) = queues.get(current).filter(|_| count) else {
             return;
         };
         self.table.tick();

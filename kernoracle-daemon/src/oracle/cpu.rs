@@ -10,7 +10,7 @@ use crate::runqueue::{Picks, Sym};
 const CONTEXT_BITS: u32 = 18;
 
 /// A prediction that waits for its outcome.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
     pub scores: Scores,
     pub guard: Guard,
@@ -19,7 +19,7 @@ pub(super) struct Pending {
 }
 
 /// Predictions and their inputs on one CPU.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CpuState {
     pub contexts: Contexts,
     pub gatherer: Gatherer,

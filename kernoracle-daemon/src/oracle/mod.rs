@@ -7,6 +7,7 @@ mod cause;
 mod clock;
 mod config;
 mod cpu;
+mod fork;
 mod input;
 pub mod outcome;
 mod scoring;
@@ -14,6 +15,7 @@ mod teacher;
 
 pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError, StartFrom};
+pub use fork::Outlook;
 
 use crate::baseline::Backoff;
 use crate::model::{
@@ -53,6 +55,8 @@ pub struct Oracle {
     overload: bool,
     number: u64,
     ppm8: bool,
+    /// Runs on what it foretells itself, and so does not learn.
+    forked: bool,
     refine_list: Vec<u32>,
 }
 
@@ -91,6 +95,7 @@ impl Oracle {
             overload: false,
             number: 0,
             ppm8: false,
+            forked: false,
             refine_list: Vec::new(),
             config,
         })
@@ -269,21 +274,22 @@ impl Oracle {
         };
         if let Some(current) = known {
             let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-            state.wakes.end(&self.queues, current);
+            state.wakes.end(&self.queues, current, !self.forked);
         }
         let (prev, next) = self.queues.switch(ts_ns, cpu, switch);
         let hit = self.decide(ts_ns, cpu, switch, (prev, next), run, sink);
         self.teach(ts_ns, cpu, sink);
 
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
-        self.run_times.learn(&mut state.course, run.actual_ns);
+        self.run_times
+            .learn(&mut state.course, run.actual_ns, !self.forked);
         self.run_times.enter(
             &mut state.course,
             (self.queues.task(prev), self.queues.task(next)),
             ts_ns,
             self.queues.cpu_ref(cpu).runnable.len(),
         );
-        state.contexts.push(next);
+        state.contexts.push(next, !self.forked);
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.push(next);
         }
@@ -361,7 +367,9 @@ impl Oracle {
                     .is_some_and(|(parent, born)| parent == prev && born >= entered)
             });
             let answer = (next, new_child);
-            if let (Some(frame), Some(actual_ns)) = (state.window.last(), run.actual_ns) {
+            if let (false, Some(frame), Some(actual_ns)) =
+                (self.forked, state.window.last(), run.actual_ns)
+            {
                 let actual = (actual_ns.max(1) as f32).ln();
                 self.run_times.judge(
                     &state.course,
@@ -507,7 +515,11 @@ impl Oracle {
         let Some(Some(state)) = self.cpus.get_mut(cpu as usize) else {
             return;
         };
-        if std::mem::take(&mut state.refine_due) && state.predicted && !self.overload {
+        if std::mem::take(&mut state.refine_due)
+            && state.predicted
+            && !self.overload
+            && !self.forked
+        {
             let started = self.config.live.then(monotonic_ns);
             self.predict(cpu, true, started);
         }

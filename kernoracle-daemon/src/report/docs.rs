@@ -46,7 +46,7 @@ const TOP: [(&str, &Object); 6] = [
 ];
 
 /// Objects inside those.
-const PARTS: [&Object; 22] = [
+const PARTS: [&Object; 23] = [
     &Load::OBJECT,
     &MacroMean::OBJECT,
     &Scores::OBJECT,

@@ -167,7 +167,7 @@ impl RunQueues {
     }
 
     /// What a group was owed when it left its queue.
-    pub(super) fn group_lag(&self, queue: u32) -> i64 {
+    pub(crate) fn group_lag(&self, queue: u32) -> i64 {
         self.group_lags.get(&queue).copied().unwrap_or(0)
     }
 

@@ -20,7 +20,7 @@ use crate::trace::event::{Body, Comm, Entity, Event, Snapshot, Switch, Task, Wak
 use foldhash::{HashMap, HashMapExt as _};
 
 /// The run queue of one CPU.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cpu {
     /// What runs, once a switch or the snapshot has told.
     pub current: Option<Sym>,
@@ -37,7 +37,7 @@ pub struct Cpu {
 }
 
 /// All tasks and run queues of a machine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RunQueues {
     tasks: Vec<TaskInfo>,
     free: Vec<u32>,

@@ -138,7 +138,7 @@ struct Group {
 }
 
 /// Scratch space of [`Picker::rank`], kept to be used again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Picker {
     queues: Vec<Queue>,
     groups: Vec<Group>,

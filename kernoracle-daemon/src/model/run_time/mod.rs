@@ -145,7 +145,7 @@ fn inverse_softplus(distance: f32) -> f32 {
 }
 
 /// Run times of all tasks, by context.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RunTimes {
     histories: Table<History>,
     habits: Table<Habits>,
@@ -266,8 +266,9 @@ impl RunTimes {
         }
     }
 
-    /// The current run of a CPU is over; `None` where its length is not known.
-    pub fn learn(&mut self, course: &mut Course, actual_ns: Option<u64>) {
+    /// The current run of a CPU is over; `None` where its length is not known. What led to the next runs is remembered in any case, histories learn the
+    /// length only with `count`.
+    pub fn learn(&mut self, course: &mut Course, actual_ns: Option<u64>, count: bool) {
         let length = step(actual_ns);
         course.runs = [length, course.runs[0]];
         let Some(run) = course.run.take() else { return };
@@ -275,6 +276,9 @@ impl RunTimes {
         let actual = ln(actual_ns.max(1) as f32);
         let habits = self.habits.entry(run.task, self.overall);
         habits.runs = [length, habits.runs[0], habits.runs[1]];
+        if !count {
+            return;
+        }
         for (i, key) in run.keys.into_iter().enumerate() {
             let history = self.histories.entry(key, History::default());
             if let Some(median) = history.median() {

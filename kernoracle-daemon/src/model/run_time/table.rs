@@ -13,7 +13,7 @@ struct Row<T> {
 }
 
 /// Values by the hash of their key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table<T> {
     rows: Vec<Row<T>>,
     clock: u32,

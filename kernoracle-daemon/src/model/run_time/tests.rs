@@ -63,7 +63,7 @@ impl Machine {
             hidden_ns: 0,
         };
         let (prev, entered) = self.queues.switch(self.now_ns, 0, &switch);
-        self.times.learn(&mut self.course, Some(ran_ns));
+        self.times.learn(&mut self.course, Some(ran_ns), true);
         self.times.enter(
             &mut self.course,
             (self.queues.task(prev), self.queues.task(entered)),
@@ -279,7 +279,7 @@ fn nothing_is_learned_of_an_unseen_run() {
     let mut machine = Machine::new();
     machine.alone(&[10_000; 30]);
     let before = machine.switch(50_000, task(1, "one"), 2_000);
-    machine.times.learn(&mut machine.course, None);
+    machine.times.learn(&mut machine.course, None, true);
     assert!(machine.course.run.is_none(), "nothing is foretold of it");
     machine.current = task(0, "swapper/0");
     let after = machine.alone(&[10_000; 4]);
