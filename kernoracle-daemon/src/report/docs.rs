@@ -5,8 +5,8 @@ use super::{
     evaluation::{Evaluation, Load, MacroMean},
     fields::Object,
     lines::{
-        Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction, Start, Summary,
-        TraceLost,
+        CostFigures, Final, GapLine, KernelFigures, LearnerFigures, OutputFigures, Prediction,
+        Start, Summary, TraceLost,
     },
     misses::MissCounts,
     prediction::{BaselineOutcome, Choice, Outcome, Record, RunTimeOutcome, TaskRef},
@@ -46,7 +46,7 @@ const TOP: [(&str, &Object); 6] = [
 ];
 
 /// Objects inside those.
-const PARTS: [&Object; 22] = [
+const PARTS: [&Object; 23] = [
     &Load::OBJECT,
     &MacroMean::OBJECT,
     &Scores::OBJECT,
@@ -62,6 +62,7 @@ const PARTS: [&Object; 22] = [
     &TaskFigures::OBJECT,
     &LearnerFigures::OBJECT,
     &KernelFigures::OBJECT,
+    &CostFigures::OBJECT,
     &OutputFigures::OBJECT,
     &TraceLost::OBJECT,
     &TaskRef::OBJECT,
