@@ -1,6 +1,7 @@
 //! Learning in a thread of the lowest priority, with a budget.
 
-use super::frame::{Frame, Window};
+use super::frame::Window;
+use super::kept::Kept;
 use super::learner::{Learner, LearnerProgress};
 use super::weights::Weights;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -31,9 +32,9 @@ struct Shared {
 /// The thread and what it gives back.
 #[derive(Debug)]
 pub struct Background {
-    windows: Option<Sender<Vec<Frame>>>,
-    /// Frames that the learner is through with: their memory is used again.
-    spare: Receiver<Vec<Frame>>,
+    windows: Option<Sender<Kept>>,
+    /// Windows that the learner is through with: their memory is used again.
+    spare: Receiver<Kept>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -86,11 +87,12 @@ impl Background {
         }
     }
 
-    /// Hands over the frames of a full window. Never waits: a window that finds no room is not needed.
-    pub fn offer(&self, window: &mut Window) {
+    /// Hands over a copy of a full window. Never waits: a window that finds no room is not needed.
+    pub fn offer(&self, window: &Window) {
         if let Some(windows) = &self.windows {
-            let spare = self.spare.try_recv().unwrap_or_default();
-            let _ = windows.try_send(window.hand_over(spare));
+            let mut kept = self.spare.try_recv().unwrap_or_default();
+            kept.fill(window);
+            let _ = windows.try_send(kept);
         }
     }
 
@@ -134,7 +136,7 @@ impl Drop for Background {
 
 fn learn(
     mut learner: Learner,
-    (windows, through): (&Receiver<Vec<Frame>>, &Sender<Vec<Frame>>),
+    (windows, through): (&Receiver<Kept>, &Sender<Kept>),
     shared: &Shared,
     cpu_share: f64,
 ) -> candle_core::Result<()> {
@@ -151,8 +153,8 @@ fn learn(
         if shared.held.load(Ordering::Relaxed) {
             // Without a timeout, which would make it wait for the CPU. A window comes when the hold is over.
             match windows.recv() {
-                Ok(frames) => {
-                    if let Some(oldest) = learner.add_frames(frames) {
+                Ok(window) => {
+                    if let Some(oldest) = learner.add_kept(window) {
                         let _ = through.try_send(oldest);
                     }
                 }
@@ -162,8 +164,8 @@ fn learn(
             continue;
         }
         match windows.recv_timeout(pause) {
-            Ok(frames) => {
-                if let Some(oldest) = learner.add_frames(frames) {
+            Ok(window) => {
+                if let Some(oldest) = learner.add_kept(window) {
                     // With enough of them on the way, this one's memory is given back.
                     let _ = through.try_send(oldest);
                 }

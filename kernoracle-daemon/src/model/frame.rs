@@ -70,6 +70,9 @@ impl View {
         self.situation.resize(SITUATION, 0.0);
         self.candidates.clear();
         self.linear.clear();
+        // Room for all from the start, so that nothing grows later; what is not used is not resident.
+        self.candidates.reserve_exact(MAX_CANDIDATES);
+        self.linear.reserve_exact(MAX_CANDIDATES);
         self.target = None;
     }
 
@@ -120,7 +123,7 @@ impl Window {
         Self {
             frames: VecDeque::with_capacity(length + 1),
             length,
-            spare: Vec::new(),
+            spare: Vec::with_capacity(length + 1),
         }
     }
 
@@ -157,20 +160,6 @@ impl Window {
         if let Some(frame) = self.frames.back_mut() {
             self.spare.extend(frame.refined.take());
         }
-    }
-
-    /// Moves the frames out, except for their inputs, which are copied: the LSTM's state is made from them. `spare` gives its memory in
-    /// exchange.
-    pub fn hand_over(&mut self, mut spare: Vec<Frame>) -> Vec<Frame> {
-        spare.resize_with(self.frames.len(), Frame::default);
-        for (out, frame) in spare.iter_mut().zip(&mut self.frames) {
-            out.input = frame.input;
-            out.run_time = frame.run_time;
-            std::mem::swap(&mut out.at_switch, &mut frame.at_switch);
-            std::mem::swap(&mut out.refined, &mut frame.refined);
-            self.spare.extend(frame.refined.take());
-        }
-        spare
     }
 
     /// The window holds as many switches as it may.

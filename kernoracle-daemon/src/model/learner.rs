@@ -1,6 +1,7 @@
 //! Truncated back-propagation through time on recent windows.
 
 use super::frame::{Frame, Window};
+use super::kept::Kept;
 use super::net::Net;
 use super::weights::Weights;
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
@@ -54,9 +55,9 @@ pub struct Learner {
     behind: f32,
     net: Net,
     optimiser: AdamW,
-    kept: VecDeque<Vec<Frame>>,
-    /// Frames out of use: their memory is used again.
-    spare: Vec<Frame>,
+    kept: VecDeque<Kept>,
+    /// Out of use: its memory is used again.
+    spare: Kept,
     fresh: usize,
     random: ChaCha8Rng,
     good: Weights,
@@ -80,34 +81,35 @@ impl Learner {
             net,
             optimiser,
             kept: VecDeque::with_capacity(KEPT),
-            spare: Vec::new(),
+            spare: Kept::default(),
             fresh: 0,
             random,
             good: weights.clone(),
         })
     }
 
-    /// Takes the frames of a full window.
-    pub fn add(&mut self, window: &mut Window) {
-        let spare = std::mem::take(&mut self.spare);
-        if let Some(oldest) = self.add_frames(window.hand_over(spare)) {
+    /// Takes a copy of a full window.
+    pub fn add(&mut self, window: &Window) {
+        let mut spare = std::mem::take(&mut self.spare);
+        spare.fill(window);
+        if let Some(oldest) = self.add_kept(spare) {
             self.spare = oldest;
         }
     }
 
-    /// Takes the frames of a full window. Returns those that it has kept for longest, once there are enough.
-    pub fn add_frames(&mut self, frames: Vec<Frame>) -> Option<Vec<Frame>> {
+    /// Takes a full window. Returns the one that it has kept for longest, once there are enough.
+    pub fn add_kept(&mut self, window: Kept) -> Option<Kept> {
         if self
             .kept
             .front()
-            .is_some_and(|other| other.len() != frames.len())
+            .is_some_and(|other| other.len() != window.len())
         {
             self.kept.clear();
         }
         let oldest = (self.kept.len() == KEPT)
             .then(|| self.kept.pop_front())
             .flatten();
-        self.kept.push_back(frames);
+        self.kept.push_back(window);
         self.fresh = (self.fresh + 1).min(BATCH / 2);
         oldest
     }
@@ -131,7 +133,8 @@ impl Learner {
             }
         }
         let fell_back = self.compare(newest)?;
-        let windows: Vec<&[Frame]> = chosen.iter().map(|&i| self.kept[i].as_slice()).collect();
+        let windows: Vec<Vec<Frame>> = chosen.iter().map(|&i| self.kept[i].frames()).collect();
+        let windows: Vec<&[Frame]> = windows.iter().map(Vec::as_slice).collect();
         let loss = self.net.loss(&windows, &[])?;
         self.optimiser.backward_step(&loss.total)?;
         let weights = self.net.weights()?;
@@ -150,7 +153,8 @@ impl Learner {
     /// learning has made them worse.
     fn compare(&mut self, newest: usize) -> candle_core::Result<bool> {
         for window in self.kept.iter().rev().take(newest) {
-            let window = [window.as_slice()];
+            let frames = window.frames();
+            let window = [frames.as_slice()];
             let worse = self.net.loss(&window, &[])?.bits - self.start_net.loss(&window, &[])?.bits;
             self.behind = self.behind * KEPT_RECORD + worse;
         }

@@ -14,6 +14,7 @@ pub mod features;
 mod forward;
 mod frame;
 mod guard;
+mod kept;
 mod learner;
 mod linear;
 mod mixer;

@@ -163,7 +163,7 @@ fn the_learner_learns_what_needs_memory() {
     let mut learner = Learner::new(&Weights::untrained(1), 2).expect("a learner");
     let mut losses = Vec::new();
     for _ in 0..150 {
-        learner.add(&mut memory_window(&mut random, 48));
+        learner.add(&memory_window(&mut random, 48));
         losses.push(
             learner
                 .step()

@@ -539,7 +539,7 @@ impl Oracle {
             state.since_offer = 0;
             return;
         }
-        let (taken, weights) = self.teacher.decided(unseen.then_some(&mut state.window));
+        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
         if taken {
             state.since_offer = 0;
         }

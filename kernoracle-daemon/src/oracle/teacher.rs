@@ -38,7 +38,7 @@ impl Teacher {
     }
 
     /// A decision has been scored. `window` is one that has not been shown yet, if it is full again; `true` if it was taken.
-    pub(super) fn decided(&mut self, window: Option<&mut Window>) -> (bool, Option<Arc<Weights>>) {
+    pub(super) fn decided(&mut self, window: Option<&Window>) -> (bool, Option<Arc<Weights>>) {
         match self {
             Self::Nobody => (false, None),
             Self::Background(background) => {
