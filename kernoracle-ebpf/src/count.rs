@@ -23,5 +23,5 @@ pub fn count(next: Pointer) -> Option<()> {
         unsafe { *count += 1 };
         return Some(());
     }
-    NEXT_COUNTS.insert(name, &1, 0).ok()
+    NEXT_COUNTS.insert(name, 1, 0).ok()
 }
