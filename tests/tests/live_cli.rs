@@ -113,7 +113,7 @@ fn record_gives_back_the_status_of_its_command() {
         let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
         let (events, switches, lost) = contents(&trace);
         assert!(switches > 0, "the command ran");
-        let expected = format!("events {events} (switches {switches}), lost {lost};");
+        let expected = format!("events {events} (switches {switches}), lost {lost} in ");
         assert!(said.contains(&expected), "{said}, not {expected}");
         assert!(!said.contains("DEFECT"), "{said}");
         let reader = TraceReader::open(&trace).unwrap();

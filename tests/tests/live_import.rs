@@ -157,7 +157,10 @@ fn perf_sched_map_names_the_tasks_of_perf_script() {
         arguments.extend(compact);
         let map = import(&output("perf", &arguments));
         for cpu in 0..script.origin.cpus {
-            let expected = entered(&script.events, cpu);
+            let mut expected = entered(&script.events, cpu);
+            // A task that enters twice: some kernels do not report every switch (perf script has neither), and a row of
+            // the map in which nothing changes is no switch.
+            expected.dedup();
             let mapped = entered(&map.events, cpu);
             // What was there before the first row, the map does not say; it is no switch then.
             assert_eq!(mapped, expected.get(1..).unwrap_or_default(), "CPU {cpu}");

@@ -125,7 +125,8 @@ fn bursts_are_contiguous_and_long_against_their_start() {
     let (mut world, mut budget) = (World::new(60_000.0, 5_000.0, 0.0), Budget::new(0.1));
     world.resume_ns = 4 * MS;
     world.run(&mut budget, 120);
-    let whole = &world.bursts[1..world.bursts.len() - 1];
+    // What a start costs is known from the second on; the last one may not have ended.
+    let whole = &world.bursts[2..world.bursts.len() - 1];
     assert!(whole.len() > 20, "{}", whole.len());
     for burst in whole {
         let cost_ns = *burst as f64 * world.cost_ns;
