@@ -201,13 +201,23 @@ impl Machine {
     }
 
     fn ends_with(&self, console: &str, messages: std::fs::File) -> Result<String> {
-        let mut text = format!(
-            "the guest's console ({}) ends with\n{console}",
-            self.dir.join("console.log").display()
-        );
         let messages = child::text(messages)?;
-        if !messages.trim().is_empty() {
-            let _ = write!(text, "\nQEMU says: {}", messages.trim());
+        let mut text = match messages.trim() {
+            "" => String::new(),
+            messages => format!("QEMU says: {messages}; "),
+        };
+        if console.trim().is_empty() {
+            let _ = write!(
+                text,
+                "its console said nothing; to make kernel and disks anew, remove {}",
+                self.dir.display()
+            );
+        } else {
+            let _ = write!(
+                text,
+                "the guest's console ({}) ends with\n{console}",
+                self.dir.join("console.log").display()
+            );
         }
         Ok(text)
     }
