@@ -109,22 +109,21 @@ fn head(page: &mut String, found: &Findings) -> Result<()> {
         percent(ours, "/mean_top1/forecast"),
     )?;
     row(
-        "latency of a prediction, p50, us: as made with the framework (candle)",
+        "latency of a prediction, p50, us",
         "an open problem",
-        fixed(paper, "/latency_us/candle/p50"),
-        "-".to_owned(),
-    )?;
-    row(
-        "the same in plain code",
-        "-",
-        fixed(paper, "/latency_us/plain/p50"),
-        fixed(ours, "/latency_us/plain/p50"),
+        format!(
+            "{} in the framework (candle), {} as plain code",
+            fixed(paper, "/latency_us/candle/p50"),
+            fixed(paper, "/latency_us/plain/p50")
+        ),
+        format!("{} as plain code", fixed(ours, "/latency_us/plain/p50")),
     )?;
     writeln!(
         page,
-        "\nLatency is measured on the machine that runs the command, not in the guest: of the paper's recipe, a step of its network; of the default\n\
-         model, everything from the switch that is applied to the prediction: run queue, counts, features, network and scores. The paper's recipe is scored on the switches behind its training\n\
-         part; so is the default model, which was trained on other recordings and learns from each switch after it has predicted it.\n"
+        "\nLatency is measured on the machine that runs the command, not in the guest. Of the paper's recipe it is a step of its network, one-hot vector in,\n\
+         vector out; of the default model, everything from the switch that is applied to the prediction: run queues, counts, features, network and scores.\n\
+         The paper's recipe is scored on the switches behind its training part; so is the default model, which was trained on other recordings and learns\n\
+         from each switch after it has predicted it.\n"
     )?;
     Ok(())
 }

@@ -41,7 +41,8 @@ impl Kernel {
         let package = format!("{PACKAGE}{release}");
         let version = setup::candidate(&package)?
             .with_context(|| format!("{package}: apt has no candidate"))?;
-        let dir = cache.get(&format!("kernel-{release}"), (&package, &version), |dir| {
+        let inputs = (&package, &version, modules::WANTED);
+        let dir = cache.get(&format!("kernel-{release}"), inputs, |dir| {
             unpack(&package, dir)
         })?;
         Ok(Self {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Hardware, cache, environment, kernel,
-    machine::{Job, Runs},
+    machine::{Interrupted, Job, Runs},
     output, put_scripts, tests,
 };
 use crate::{
@@ -71,15 +71,23 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         &args.kernel
     };
     let mut all = Vec::new();
+    let mut failed = Vec::new();
     for kernel in kernels {
-        all.push(on(kernel, args, &workspace)?);
+        match on(kernel, args, &workspace) {
+            Ok(on) => {
+                failed.extend(failures(&on));
+                all.push(on);
+            }
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            // What the other kernels show is worth having.
+            Err(error) => failed.push(format!("{kernel}: {error:#}")),
+        }
     }
     println!("{}", table(&all));
-    let failures: Vec<String> = all.iter().flat_map(failures).collect();
-    if failures.is_empty() {
+    if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    for failure in failures {
+    for failure in failed {
         eprintln!("vm: FAILED: {failure}");
     }
     Ok(ExitCode::FAILURE)
@@ -134,13 +142,13 @@ fn on(kernel: &str, args: &Args, workspace: &Workspace) -> Result<On> {
     })?;
     ensure!(
         ended.status == 0,
-        "{release}: the guest's script ended with status {}",
+        "the guest's script ended with status {}",
         ended.status
     );
     let tests = statuses(&fs::read_to_string(results.join("tests.txt"))?)?;
     ensure!(
         tests.len() == names.len(),
-        "{release}: {} test programs of {} ran",
+        "{} test programs of {} ran",
         tests.len(),
         names.len()
     );
