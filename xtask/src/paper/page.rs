@@ -135,7 +135,7 @@ fn cost(page: &mut String, found: &Findings) -> Result<()> {
          Daemon and load share the only CPU: nothing hides what the one takes from the other. **{}**\n\n{}\n\n\
          One guest, the modes in turn, every second round in reverse; each ratio is taken within its round. `cargo xtask vm observer` measures this\n\
          alone. `run` keeps to its CPU budget, and of a CPU that is never idle that is a fifth of `--cpu-budget`: it predicts bursts of switches\n\
-         and only counts those between.\n",
+         and only counts those between. A range beyond 100 % means that chance is greater than the cost.\n",
         found.observed.headline(),
         found.observed.table()
     )?;
@@ -190,7 +190,8 @@ fn loss(page: &mut String, losses: &[Loss]) -> Result<()> {
         page,
         "## Loss (the paper's figure 6)\n\n![mean squared error after each epoch](paper/loss.svg)\n\n\
          The paper's test loss falls from {} to {} in 30 epochs. Here it goes from {:.4} after epoch {} to {:.4} after epoch {} (training part: {:.4} to {:.4}),\n\
-         and the task that the model names is right at {:.1} %, then {:.1} % of the test part's switches.\n",
+         and the task that the model names is right at {:.1} %, then {:.1} % of the test part's switches.\n\
+         The error is a mean over the vector's numbers, one for each task and one for the time: over the paper's 28 tasks the same mistakes weigh less.\n",
         published::MSE_FIRST,
         published::MSE_LAST,
         first.test,
