@@ -107,6 +107,11 @@ impl Way {
 
     /// Begins to watch. Returns once it does.
     pub fn start(self, setup: &Setup<'_>) -> Result<Watching> {
+        self.start_with(setup, &[])
+    }
+
+    /// As [`Self::start`], with more options.
+    pub fn start_with(self, setup: &Setup<'_>, options: &[&str]) -> Result<Watching> {
         let output = setup.work.join("watch.out");
         let Some(mut watch) = self.command(setup)? else {
             return Ok(Watching {
@@ -117,6 +122,7 @@ impl Way {
         };
         let file = File::create(&output).with_context(|| output.display().to_string())?;
         let child = watch
+            .args(options)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
