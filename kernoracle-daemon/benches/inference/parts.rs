@@ -139,7 +139,7 @@ fn features(candidates: u32) -> Box<dyn FnMut()> {
         .map(gatherer)
         .find(|(listed, _)| *listed == candidates as usize)
         .expect("some number of tasks has so many candidates");
-    Box::new(move || gather())
+    Box::new(gather)
 }
 
 /// With so many tasks: how many are listed, and what lists them.

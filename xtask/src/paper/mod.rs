@@ -23,8 +23,8 @@ const EPOCHS_SHOWN: [u32; 5] = [1, 3, 5, 15, 30];
 /// Reproduce the paper in a virtual machine with one CPU, and write docs/paper.md
 ///
 /// Records the paper's load (nginx, `ab -n 1000000 -c 5`), and a few seconds of it beside perf, to compare the two switch for
-/// switch; counts the schedules of each task; trains the paper's model; forecasts with it after epochs 1, 3, 5, 15 and 30, and
-/// with the default model; writes the page with its pictures.
+/// switch; measures what the daemon costs that load (as `vm observer` does); counts the schedules of each task; trains the paper's
+/// model; forecasts with it after epochs 1, 3, 5, 15 and 30, and with the default model; writes the page with its pictures.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -38,6 +38,9 @@ pub struct Args {
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     beside: Duration,
 
+    #[command(flatten)]
+    observer: vm::observer::Plan,
+
     /// Switches of a forecast
     #[arg(long, default_value_t = 1000)]
     steps: u32,
@@ -46,7 +49,7 @@ pub struct Args {
     #[arg(long, default_value_t = 100)]
     starts: u32,
 
-    /// Take the recordings of the last run instead of making new ones
+    /// Take recordings and measurements of the last run's guests instead of making new ones
     #[arg(long)]
     again: bool,
 
@@ -62,6 +65,7 @@ struct Findings {
     agreement: agreement::Agreement,
     versions: String,
     accel: String,
+    observed: vm::observer::Observed,
     /// Rows of the loss curve: epoch, training and test MSE, test top-1.
     losses: Vec<Loss>,
     /// Of the paper's model, per epoch shown.
@@ -80,22 +84,26 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let work = workspace.target.join("paper");
     let kernoracle = if args.again {
-        args.machine.built(&workspace)?
+        let kernoracle = args.machine.built(&workspace)?;
+        for name in ["paper.kot", "observer.txt"] {
+            let file = work.join(name);
+            ensure!(
+                file.exists(),
+                "{}: not there; run first without --again",
+                file.display()
+            );
+        }
+        kernoracle
     } else {
         let seconds = |duration: Duration| format!("{}ms", duration.as_millis());
-        vm::record_paper(
-            &args.machine,
-            &workspace,
-            &[seconds(args.duration), seconds(args.beside)],
-            &work,
-        )?
+        let durations = [seconds(args.duration), seconds(args.beside)];
+        let kernoracle = vm::record_paper(&args.machine, &workspace, &durations, &work)?;
+        vm::observer::measure(&args.machine, &args.observer, &workspace, &work)?;
+        kernoracle
     };
     let recording = work.join("paper.kot");
-    ensure!(
-        recording.exists(),
-        "{}: not there; record first, without --again",
-        recording.display()
-    );
+    let observed = vm::observer::Observed::read(&work)?;
+    eprintln!("paper: {}", observed.headline());
 
     // Aside first: a page goes with its pictures.
     let pictures = work.join("page/paper");
@@ -130,6 +138,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         agreement,
         versions: fs::read_to_string(work.join("versions.txt"))?,
         accel: fs::read_to_string(work.join("accel.txt"))?,
+        observed,
         losses,
         forecasts,
         default,

@@ -27,6 +27,9 @@ impl Console {
                 let _ = log.write_all(&line);
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 line.clear();
+                if text.is_empty() {
+                    continue;
+                }
                 if last.len() == SHOWN {
                     last.remove(0);
                 }

@@ -35,13 +35,14 @@ impl Kernel {
         let offered = offered()?;
         let Some(release) = choose(&offered, wanted) else {
             bail!(
-                "--kernel {wanted}: apt offers no such kernel; cargo xtask vm kernels lists those that it does"
+                "--kernel {wanted}: apt offers no such kernel here; `cargo xtask vm kernels` lists those that it does, docs/vm.md says how to add others"
             );
         };
         let package = format!("{PACKAGE}{release}");
         let version = setup::candidate(&package)?
             .with_context(|| format!("{package}: apt has no candidate"))?;
-        let dir = cache.get(&format!("kernel-{release}"), (&package, &version), |dir| {
+        let inputs = (&package, &version, modules::WANTED);
+        let dir = cache.get(&format!("kernel-{release}"), inputs, |dir| {
             unpack(&package, dir)
         })?;
         Ok(Self {
@@ -60,6 +61,25 @@ pub fn offered() -> Result<Vec<String>> {
     );
     releases.sort_by_key(|release| numbers(release));
     Ok(releases)
+}
+
+/// Of each series among `offered`, and of its real-time flavour, the name that [`Kernel::get`] takes; oldest first.
+pub fn series(offered: &[String]) -> Vec<String> {
+    let mut all = Vec::new();
+    for release in offered {
+        let mut parts = release.split('.');
+        let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let series = format!("{major}.{minor}");
+        let real_time = format!("{series}-rt");
+        for name in [series, real_time] {
+            if !all.contains(&name) && choose(offered, &name).is_some() {
+                all.push(name);
+            }
+        }
+    }
+    all
 }
 
 fn listed(names: &str) -> Vec<String> {
@@ -184,5 +204,12 @@ mod tests {
         is("6.1.0-56-amd64", "6.1.0-56-amd64");
         assert_eq!(chosen("6"), Some("6.12.117+deb12-cloud-amd64".to_owned()));
         assert_eq!(chosen("5.10"), None);
+    }
+
+    #[test]
+    fn each_series_and_its_real_time_flavour_is_named_once() {
+        let mut offered = listed(NAMES);
+        offered.sort_by_key(|release| numbers(release));
+        assert_eq!(series(&offered), ["6.1", "6.1-rt", "6.12"]);
     }
 }

@@ -1,12 +1,16 @@
 //! A guest from its start to its end: one command, its output, its exit status, its files.
 
 use std::{
+    error::Error,
     ffi::{OsStr, OsString},
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{BufRead as _, BufReader, Write},
     os::unix::{net::UnixStream, process::CommandExt as _},
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -73,6 +77,18 @@ pub struct Ended {
     pub ready: Instant,
     /// Names of the files in [`Job::results`].
     pub files: Vec<String>,
+}
+
+/// By a signal.
+#[derive(Debug)]
+pub struct Interrupted(i32);
+
+impl Error for Interrupted {}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ended by signal {}", self.0)
+    }
 }
 
 enum Event {
@@ -182,6 +198,7 @@ impl Machine {
         let console = console.last();
         let (unpacking, status) = match watched {
             Ok(ended) => ended,
+            Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => bail!("{error:#}; {}", self.ends_with(&console, messages)?),
         };
         let Some((status, ready)) = status else {
@@ -201,13 +218,23 @@ impl Machine {
     }
 
     fn ends_with(&self, console: &str, messages: std::fs::File) -> Result<String> {
-        let mut text = format!(
-            "the guest's console ({}) ends with\n{console}",
-            self.dir.join("console.log").display()
-        );
         let messages = child::text(messages)?;
-        if !messages.trim().is_empty() {
-            let _ = write!(text, "\nQEMU says: {}", messages.trim());
+        let mut text = match messages.trim() {
+            "" => String::new(),
+            messages => format!("QEMU says: {messages}; "),
+        };
+        if console.trim().is_empty() {
+            let _ = write!(
+                text,
+                "its console said nothing; to make kernel and disks anew, remove {}",
+                self.dir.display()
+            );
+        } else {
+            let _ = write!(
+                text,
+                "the guest's console ({}) ends with\n{console}",
+                self.dir.join("console.log").display()
+            );
         }
         Ok(text)
     }
@@ -233,11 +260,22 @@ fn prepare(job: &Job) -> Result<()> {
     }
 }
 
+/// Whom a signal goes to: the guest that runs.
+static LISTENER: Mutex<Option<Sender<Event>>> = Mutex::new(None);
+
 fn signals(events: Sender<Event>) -> Result<()> {
+    let lock = || LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
+    // Once: of two guests, one after the other, the second one has what the first one had.
+    if lock().replace(events).is_some() {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
         for signal in signals.forever() {
-            if events.send(Event::Signal(signal)).is_err() {
+            let heard = lock()
+                .as_ref()
+                .is_some_and(|events| events.send(Event::Signal(signal)).is_ok());
+            if !heard {
                 // The guest has ended; what is done now may be ended too.
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
@@ -342,7 +380,7 @@ impl Watch {
                 }
                 // On a terminal of its own it comes as a key.
                 Event::Signal(SIGINT) if self.shell => {}
-                Event::Signal(signal) => bail!("ended by signal {signal}"),
+                Event::Signal(signal) => return Err(Interrupted(signal).into()),
                 Event::Gone => break,
             }
         }

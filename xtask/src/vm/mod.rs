@@ -39,7 +39,7 @@ mod kernel;
 mod machine;
 mod matrix;
 mod modules;
-mod observer;
+pub mod observer;
 mod output;
 mod qemu;
 mod results;

@@ -11,12 +11,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::command;
 
-/// Disk, the channels to the host, the file system, a true source of random numbers. Where the kernel has one built in,
-/// there is no such file.
-const WANTED: [&str; 5] = [
+/// Disk, the channels to the host, the file system with the checksums that it asks for by a soft dependency only, a true source
+/// of random numbers. Where the kernel has one built in, there is no such file.
+pub const WANTED: [&str; 6] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
+    "crc32c_generic",
     "ext4",
     "virtio_rng",
 ];

@@ -1,7 +1,10 @@
 //! `cargo xtask vm observer`
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
+    fs,
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -11,127 +14,231 @@ use anyhow::{Context as _, Result, ensure};
 use super::{
     Options, environment,
     machine::{Job, Runs, default_results},
-    output, put_scripts,
-    tee::Kept,
+    output, put_scripts, sums,
 };
 use crate::workspace::Workspace;
 
 /// What the daemon costs a load with which it shares the CPU: requests a second of ab with it and without
 ///
-/// nginx and `ab -c 5`, in turn without the daemon, with `kernoracle run`, and with `kernoracle record`, in one guest. Each
-/// ratio is taken within its round.
+/// nginx and `ab -c 5`, in turn alone, beside `kernoracle run`, beside the same without its CPU budget, and beside `kernoracle
+/// record`, in one guest. Each ratio is taken within its round; every second round is in reverse order.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     options: Options,
 
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(clap::Args)]
+pub struct Plan {
+    /// Rounds of the observer effect's measurement
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
-    /// Length of each measurement
+    /// Length of each of its measurements
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
-    duration: Duration,
+    each: Duration,
 }
 
 pub fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let rounds = measure(args, &workspace)?;
-    print!("{}", report(&rounds));
+    let observed = measure(
+        &args.options,
+        &args.plan,
+        &workspace,
+        &default_results(&workspace.target),
+    )?;
+    println!("{observed}");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Requests per second of one round.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Round {
-    pub without: f64,
-    pub with: f64,
-    pub record: f64,
-}
-
-fn measure(args: &Args, workspace: &Workspace) -> Result<Vec<Round>> {
-    let machine = args
-        .options
-        .hardware
-        .boot(workspace, &args.options.kernel)?;
+/// Measures in a guest; its files go to `results`, where [`Observed::read`] finds them.
+pub fn measure(
+    options: &Options,
+    plan: &Plan,
+    workspace: &Workspace,
+    results: &Path,
+) -> Result<Observed> {
+    let machine = options.hardware.boot(workspace, &options.kernel)?;
     let share = machine.share()?;
-    share.program(&args.options.hardware.binary(workspace), "bin/kernoracle")?;
+    share.program(&options.hardware.binary(workspace), "bin/kernoracle")?;
     put_scripts(&share, workspace)?;
-    let kept = Kept::default();
     let ended = machine.run(Job {
         share,
         command: Runs::Command(vec![
             "/host/observer".into(),
-            args.rounds.to_string().into(),
-            args.duration.as_secs().max(1).to_string().into(),
+            plan.rounds.to_string().into(),
+            plan.each.as_secs().max(1).to_string().into(),
         ]),
         environment: environment(),
-        stdout: kept.tee(output::inherited(true)),
+        stdout: output::inherited(true),
         stderr: output::inherited(true),
         limit: None,
-        results: default_results(&workspace.target),
+        results: results.to_owned(),
     })?;
     ensure!(
         ended.status == 0,
         "the guest's script ended with status {}",
         ended.status
     );
-    let rounds = parse(&kept.text())?;
+    let observed = Observed::read(results)?;
     ensure!(
-        rounds.len() == args.rounds as usize,
+        observed.rounds.len() == plan.rounds as usize,
         "{} rounds of {} came back",
-        rounds.len(),
-        args.rounds
+        observed.rounds.len(),
+        plan.rounds
     );
-    Ok(rounds)
+    Ok(observed)
 }
 
-/// Lines `ROUND MODE REQUESTS`, three a round.
+/// Beside what ab runs: the script's name for it, ours.
+const MODES: [(&str, &str); 4] = [
+    ("alone", "alone"),
+    ("run", "beside `kernoracle run`"),
+    ("all", "beside `kernoracle run --cpu-budget off`"),
+    ("record", "beside `kernoracle record`"),
+];
+
+/// Requests per second of one round, in the order of [`MODES`].
+pub type Round = [f64; MODES.len()];
+
+pub struct Observed {
+    rounds: Vec<Round>,
+    /// Share of the switches that `run` predicted, with its budget and without, in each round.
+    covered: [Vec<f64>; 2],
+}
+
+impl Observed {
+    /// From the files of a measurement.
+    pub fn read(results: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let file = results.join(name);
+            fs::read_to_string(&file).with_context(|| file.display().to_string())
+        };
+        let rounds = parse(&read("observer.txt")?)?;
+        let covered = |mode: &str| -> Result<Vec<f64>> {
+            (1..=rounds.len())
+                .map(|round| {
+                    let name = format!("{mode}-{round}.txt");
+                    covered(&read(&name)?).with_context(|| name)
+                })
+                .collect()
+        };
+        let covered = [covered("run")?, covered("all")?];
+        Ok(Self { rounds, covered })
+    }
+
+    /// One that was never measured.
+    #[cfg(test)]
+    pub fn of(rounds: &[Round], covered: &[f64; 2]) -> Self {
+        Self {
+            rounds: rounds.to_vec(),
+            covered: covered.map(|share| vec![share; rounds.len()]),
+        }
+    }
+
+    /// What a mode leaves the load of its requests.
+    fn left(&self, mode: usize) -> Spread {
+        Spread::of(self.rounds.iter().map(|round| round[mode] / round[0]))
+    }
+
+    /// The figure that sums it up, in a sentence.
+    pub fn headline(&self) -> String {
+        let [budget, off] = [0, 1].map(|i| Spread::of(self.covered[i].iter().copied()).median);
+        format!(
+            "With `kernoracle run` on its only CPU the load keeps {} of its requests per second (median of {} rounds, lowest and highest), and {} \
+             of the switches are predicted; without the budget it keeps {} and {} are; with `kernoracle record` it keeps {}.",
+            self.left(1),
+            self.rounds.len(),
+            percent(budget),
+            self.left(2),
+            percent(off),
+            self.left(3)
+        )
+    }
+
+    /// A row for each mode.
+    pub fn table(&self) -> String {
+        let mut text = String::from("| requests per second of `ab -c 5` |");
+        for round in 1..=self.rounds.len() {
+            let _ = write!(text, " round {round} |");
+        }
+        text.push_str(" median | of those alone | switches predicted |\n|---|");
+        text.push_str(&"---|".repeat(self.rounds.len() + 3));
+        for (mode, (_, name)) in MODES.iter().enumerate() {
+            let _ = write!(text, "\n| {name} |");
+            for round in &self.rounds {
+                let _ = write!(text, " {:.1} |", round[mode]);
+            }
+            let median = Spread::of(self.rounds.iter().map(|round| round[mode])).median;
+            let left = match mode {
+                0 => "-".to_owned(),
+                _ => self.left(mode).to_string(),
+            };
+            let covered = match mode {
+                1 | 2 => percent(Spread::of(self.covered[mode - 1].iter().copied()).median),
+                _ => "-".to_owned(),
+            };
+            let _ = write!(text, " {median:.1} | {left} | {covered} |");
+        }
+        text
+    }
+}
+
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\n{}", self.table(), self.headline())
+    }
+}
+
+/// Lines `ROUND MODE REQUESTS`, one for each mode a round.
 fn parse(text: &str) -> Result<Vec<Round>> {
-    let rates: Vec<(&str, f64)> = text
-        .lines()
-        .map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            let mode = words.next().context("mode")?;
-            let rate = words.next().context("requests per second")?.parse()?;
-            Ok((mode, rate))
-        })
-        .collect::<Result<_>>()
-        .context("the guest's measurements")?;
-    rates
-        .chunks(3)
-        .map(|round| match round {
-            [("without", without), ("with", with), ("record", record)] => Ok(Round {
-                without: *without,
-                with: *with,
-                record: *record,
-            }),
-            other => anyhow::bail!("the guest's measurements: {other:?}"),
+    let mut rounds: BTreeMap<usize, [Option<f64>; MODES.len()]> = BTreeMap::new();
+    for line in text.lines() {
+        let measured = || -> Option<(usize, usize, f64)> {
+            let mut words = line.split_whitespace();
+            let round = words.next()?.parse().ok()?;
+            let name = words.next()?;
+            let mode = MODES.iter().position(|(known, _)| *known == name)?;
+            let rate: f64 = words.next()?.parse().ok()?;
+            (rate > 0.0).then_some((round, mode, rate))
+        };
+        let (round, mode, rate) =
+            measured().with_context(|| format!("no measurement of the guest: `{line}`"))?;
+        rounds.entry(round).or_default()[mode] = Some(rate);
+    }
+    ensure!(
+        !rounds.is_empty() && rounds.keys().copied().eq(1..=rounds.len()),
+        "the guest's measurements: rounds are missing"
+    );
+    rounds
+        .into_iter()
+        .map(|(number, round)| {
+            let whole: Option<Vec<f64>> = round.into_iter().collect();
+            whole
+                .and_then(|rates| Round::try_from(rates).ok())
+                .with_context(|| format!("the guest's measurements: round {number} is not whole"))
         })
         .collect()
 }
 
-fn report(rounds: &[Round]) -> String {
-    let mut text = String::from("round  alone  with run  with record   [requests per second]\n");
-    for (i, round) in rounds.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "{:>5}  {:>5.1}  {:>8.1}  {:>11.1}",
-            i + 1,
-            round.without,
-            round.with,
-            round.record
-        );
-    }
-    let run = Spread::of(rounds.iter().map(|round| round.with / round.without));
-    let record = Spread::of(rounds.iter().map(|round| round.record / round.without));
-    let _ = writeln!(
-        text,
-        "kernoracle run leaves the load {run} of its requests, kernoracle record {record}"
-    );
-    text
+/// Share of the switches that a run predicted, from its table.
+fn covered(table: &str) -> Result<f64> {
+    let counts = sums::check(table)?;
+    ensure!(counts.seen > 0, "no switches");
+    Ok(counts.scored as f64 / counts.seen as f64)
 }
 
-/// Of ratios.
+fn percent(share: f64) -> String {
+    let share = share * 100.;
+    if share < 1. {
+        return format!("{share:.2} %");
+    }
+    format!("{share:.1} %")
+}
+
 struct Spread {
     median: f64,
     low: f64,
@@ -139,17 +246,19 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(ratios: impl Iterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = ratios.collect();
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
+        let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
         Self {
-            median: sorted[sorted.len() / 2],
+            median: f64::midpoint(below, above),
             low: sorted[0],
             high: sorted[sorted.len() - 1],
         }
     }
 }
 
+/// Of ratios.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { median, low, high } = self;
@@ -167,28 +276,48 @@ impl fmt::Display for Spread {
 mod tests {
     use super::*;
 
+    const MEASURED: &str = "1 alone 100\n1 run 80.0\n1 all 50\n1 record 90\n\
+        2 record 190\n2 all 100\n2 run 150\n2 alone 200\n3 alone 50\n3 run 35\n3 all 30\n3 record 40\n";
+
     #[test]
     fn ratios_are_taken_within_a_round() {
-        let rounds = parse(
-            "1 without 100\n1 with 80.0\n1 record 90\n2 without 200\n2 with 150\n2 record 190\n\
-             3 without 50\n3 with 35\n3 record 40\n",
-        )
-        .unwrap();
-        assert_eq!(rounds.len(), 3);
-        let text = report(&rounds);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("observer.txt"), MEASURED).unwrap();
+        for round in 1..=3 {
+            let table = |scored: u64| {
+                format!(
+                    "switches seen 1000 = scored {scored} + unscored {} (first 1, budget {})\n\
+                     kernel side: arrived 9 + lost 0 = produced 9 (dropped 0); switches 900, of them dropped 0; passed by 100; own left out 3\n",
+                    1000 - scored,
+                    999 - scored
+                )
+            };
+            let write =
+                |name: &str, scored| fs::write(dir.path().join(name), table(scored)).unwrap();
+            write(&format!("run-{round}.txt"), 50 * round);
+            write(&format!("all-{round}.txt"), 999);
+        }
+        let observed = Observed::read(dir.path()).unwrap();
+        let table = observed.table();
         assert!(
-            text.contains("75.0 % (70.0-80.0) of its requests"),
-            "{text}"
+            table.contains("| beside `kernoracle run` | 80.0 | 150.0 | 35.0 | 80.0 | 75.0 % (70.0-80.0) | 10.0 % |"),
+            "{table}"
         );
+        assert!(table.contains("| 90.0 % (80.0-95.0) | - |"), "{table}");
+        let headline = observed.headline();
         assert!(
-            text.contains("kernoracle record 90.0 % (80.0-95.0)"),
-            "{text}"
+            headline.contains("keeps 50.0 % (50.0-60.0) and 99.9 % are"),
+            "{headline}"
         );
     }
 
     #[test]
     fn a_measurement_that_failed_is_an_error() {
-        assert!(parse("1 without 100\n1 with \n1 record 90\n").is_err());
-        assert!(parse("1 without 100\n").is_err());
+        parse(MEASURED).unwrap();
+        assert!(parse("1 alone 100\n1 run \n1 all 50\n1 record 90\n").is_err());
+        assert!(parse("1 alone 100\n1 run 1\n1 all 0.0\n1 record 90\n").is_err());
+        assert!(parse("1 alone 100\n1 run 90\n1 all 50\n").is_err());
+        assert!(parse(&MEASURED.replace("1 ", "4 ")).is_err());
+        assert!(parse("").is_err());
     }
 }
