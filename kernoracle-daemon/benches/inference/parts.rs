@@ -135,7 +135,7 @@ fn candle(units: u32) -> Box<dyn FnMut()> {
 /// The candidates and their numbers after a switch, from run queues and counts as they are after many.
 fn features(candidates: u32) -> Box<dyn FnMut()> {
     // Idle and those that stand for others are candidates too; beyond a few, not every task is listed.
-    let (_, mut gather) = (candidates - 2..100)
+    let (_, gather) = (candidates - 2..100)
         .map(gatherer)
         .find(|(listed, _)| *listed == candidates as usize)
         .expect("some number of tasks has so many candidates");
