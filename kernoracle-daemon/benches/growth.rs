@@ -190,7 +190,9 @@ fn point(shape: Shape, decisions: usize) -> Result<()> {
         window: 64,
         seed: 1,
         // The network's steps are in a thread of their own in `run`: they are left out here.
-        learning: Learning::Inline { every: u32::MAX },
+        learning: Learning::Inline {
+            every: Learning::NEVER,
+        },
         engine: Engine::Plain,
         model: StartFrom::Default,
         live: false,

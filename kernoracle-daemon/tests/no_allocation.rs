@@ -77,8 +77,10 @@ fn predicting_and_learning_allocate_nothing() {
     let config = Config {
         window: 64,
         seed: 1,
-        // The linear parts and the counts learn at every switch; the network's steps, in candle, are not due here.
-        learning: Learning::Inline { every: u32::MAX },
+        // The linear parts and the counts learn at every switch and windows are kept; the network's steps, in candle, are not due here.
+        learning: Learning::Inline {
+            every: Learning::NEVER - 1,
+        },
         engine: Engine::Plain,
         model: StartFrom::Default,
         live: false,

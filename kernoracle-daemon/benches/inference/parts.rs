@@ -308,7 +308,9 @@ fn decision(waiting: u32) -> Box<dyn FnMut()> {
     let config = Config {
         window: 64,
         seed: 1,
-        learning: Learning::Inline { every: u32::MAX },
+        learning: Learning::Inline {
+            every: Learning::NEVER,
+        },
         engine: Engine::Plain,
         model: StartFrom::Default,
         live: false,
