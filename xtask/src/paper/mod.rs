@@ -98,12 +98,11 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         let seconds = |duration: Duration| format!("{}ms", duration.as_millis());
         let durations = [seconds(args.duration), seconds(args.beside)];
         let kernoracle = vm::record_paper(&args.machine, &workspace, &durations, &work)?;
-        vm::observer::measure(&args.machine, &args.observer, &workspace, &work)?;
+        let observed = vm::observer::measure(&args.machine, &args.observer, &workspace, &work)?;
+        eprintln!("paper: {}", observed.headline());
         kernoracle
     };
     let recording = work.join("paper.kot");
-    let observed = vm::observer::Observed::read(&work)?;
-    eprintln!("paper: {}", observed.headline());
 
     // Aside first: a page goes with its pictures.
     let pictures = work.join("page/paper");
@@ -138,7 +137,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         agreement,
         versions: fs::read_to_string(work.join("versions.txt"))?,
         accel: fs::read_to_string(work.join("accel.txt"))?,
-        observed,
+        observed: vm::observer::Observed::read(&work)?,
         losses,
         forecasts,
         default,
