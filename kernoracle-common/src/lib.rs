@@ -39,6 +39,9 @@ pub mod flags {
     /// The daemon ran between prev and next: its own switches were left out, and `hidden_ns` is the
     /// time that they took.
     pub const MERGED: u8 = 1 << 2;
+    /// Of a [`super::Kind::Wakeup`]: it tells of the `sched_waking` before it too, which has no record of its own. Both
+    /// were on this CPU, one right behind the other.
+    pub const WITH_WAKING: u8 = 1 << 3;
 }
 
 /// Bits of [`TaskHead::flags`].
@@ -61,7 +64,7 @@ pub mod task_flags {
 pub struct Header {
     /// `CLOCK_MONOTONIC`, ns.
     pub ts_ns: u64,
-    /// Records of this CPU that had found the ring full when this one was written, since the start.
+    /// Events of this CPU that had found the ring full when this one was written, since the start.
     ///
     /// Not a sequence number: an interrupt between taking a number and reserving space would put its
     /// own record first and make the numbers jump without a loss. This sum only grows, whatever the
@@ -188,9 +191,9 @@ pub struct Life {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Records produced: those in the ring and those dropped.
+    /// Events produced: those in the ring and those dropped. A record is one, with [`flags::WITH_WAKING`] two.
     pub produced: u64,
-    /// Records that found the ring full.
+    /// Events that found the ring full.
     pub dropped: u64,
     /// Of `produced`, the switches.
     pub switches: u64,
@@ -219,6 +222,8 @@ pub struct PerCpu {
     pub idle_ns: u64,
     /// When the idle task came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
     pub idle_since_ns: u64,
+    /// The task that is being woken, whose `sched_wakeup` tells of its `sched_waking` too; 0 if none.
+    pub waking_pid: u64,
 }
 
 /// The task that the daemon displaced on a CPU, until the daemon leaves it.

@@ -26,6 +26,8 @@ globals! {
     LEVEL_SHIFT: u32 = 21;
     /// Not zero: every CPU is recorded, `CPU_MASK` does not matter.
     ALL_CPUS: u32 = 1;
+    /// Not zero: the machine can have but one CPU.
+    ONE_CPU: u32 = 0;
 }
 
 // Offsets in bytes; in `task_struct` ...
@@ -40,6 +42,8 @@ globals! {
     ON_CPU: u32 = ABSENT;
     STATE: u32 = ABSENT;
     CPU: u32 = ABSENT;
+    CPUS_ALLOWED: u32 = ABSENT;
+    CPUS_MASK: u32 = ABSENT;
     SE: u32 = ABSENT;
 }
 

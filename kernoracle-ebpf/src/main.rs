@@ -77,18 +77,18 @@ twins! {
 
 twins! {
     /// `(struct task_struct *p)`
-    btf_waking, raw_waking, "sched_waking", |ctx, Mem| wake::wake::<Mem>(Kind::Waking, ctx.arg(0))
+    btf_waking, raw_waking, "sched_waking", |ctx, Mem| wake::waking::<Mem>(ctx.arg(0))
 }
 
 twins! {
     /// `(struct task_struct *p)`
-    btf_wakeup, raw_wakeup, "sched_wakeup", |ctx, Mem| wake::wake::<Mem>(Kind::Wakeup, ctx.arg(0))
+    btf_wakeup, raw_wakeup, "sched_wakeup", |ctx, Mem| wake::wakeup::<Mem>(Kind::Wakeup, ctx.arg(0))
 }
 
 twins! {
     /// `(struct task_struct *p)`
     btf_wakeup_new, raw_wakeup_new, "sched_wakeup_new",
-    |ctx, Mem| wake::wake::<Mem>(Kind::WakeupNew, ctx.arg(0))
+    |ctx, Mem| wake::wakeup::<Mem>(Kind::WakeupNew, ctx.arg(0))
 }
 
 twins! {

@@ -67,12 +67,10 @@ pub struct Here {
     pub state: *mut PerCpu,
 }
 
-/// Adds one in a single instruction, for an interrupt may run another program between two; the value
-/// before.
+/// Adds in a single instruction, for an interrupt may run another program between two; the value before.
 // The target has no atomic operations in `core`: it lacks a compare-and-swap before v3.
 #[inline(always)]
-fn count(counter: *mut u64) -> u64 {
-    let mut value = 1_u64;
+fn add(counter: *mut u64, mut value: u64) -> u64 {
     // SAFETY: an aligned u64 in a map value, which the verifier checks.
     unsafe {
         asm!(
@@ -99,7 +97,7 @@ impl Here {
     #[inline(always)]
     pub fn left_out(self) {
         // SAFETY: `state` is a map value.
-        count(unsafe { &raw mut (*self.state).counters.own });
+        add(unsafe { &raw mut (*self.state).counters.own }, 1);
     }
 
     /// Counts a switch during a pause.
@@ -114,18 +112,28 @@ impl Here {
     #[inline(always)]
     pub fn impossible(self) -> u64 {
         // SAFETY: `state` is a map value.
-        count(unsafe { &raw mut (*self.state).counters.impossible })
+        add(unsafe { &raw mut (*self.state).counters.impossible }, 1)
     }
 
-    /// Counts a record and reserves its space; counts it as dropped if there is none.
+    /// Counts a `sched_waking` whose `sched_wakeup` never came: lost, for it has no record of its own.
     #[inline(always)]
-    pub fn reserve<T: 'static>(self, kind: Kind) -> Option<Reserved<T>> {
+    pub fn lose_waking(self) {
+        // SAFETY: `state` is a map value.
+        unsafe {
+            add(&raw mut (*self.state).counters.produced, 1);
+            add(&raw mut (*self.state).counters.dropped, 1);
+        }
+    }
+
+    /// Counts the events of a record and reserves its space; counts them as dropped if there is none.
+    #[inline(always)]
+    pub fn reserve<T: 'static>(self, kind: Kind, events: u64) -> Option<Reserved<T>> {
         let switch = matches!(kind, Kind::Switch);
         // SAFETY: `state` is a map value.
         let counters = unsafe { &raw mut (*self.state).counters };
         // SAFETY: as above, for each of the counters.
         unsafe {
-            count(&raw mut (*counters).produced);
+            add(&raw mut (*counters).produced, events);
             if switch {
                 // Not atomic: switches of a CPU do not nest.
                 (*counters).switches += 1;
@@ -141,9 +149,9 @@ impl Here {
         // SAFETY: as above.
         unsafe {
             if switch {
-                count(&raw mut (*counters).dropped_switches);
+                add(&raw mut (*counters).dropped_switches, 1);
             }
-            if count(&raw mut (*counters).dropped) == 0 {
+            if add(&raw mut (*counters).dropped, events) == 0 {
                 warn_dropped(self.cpu);
             }
         }

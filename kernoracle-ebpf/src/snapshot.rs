@@ -42,7 +42,7 @@ pub fn snapshot(task: Pointer) -> Option<()> {
 #[inline(always)]
 fn emit<M: Mem, const N: usize>(flags: u8, task: Pointer) -> Option<()> {
     let ts_ns = now_ns();
-    let mut reserved = Here::new()?.reserve::<Snapshot<N>>(Kind::Snapshot)?;
+    let mut reserved = Here::new()?.reserve::<Snapshot<N>>(Kind::Snapshot, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {

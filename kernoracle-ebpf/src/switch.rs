@@ -99,7 +99,7 @@ fn emit<M: Mem, const N: usize>(
     next: Pointer,
 ) -> Option<()> {
     let ts_ns = now_ns();
-    let mut reserved = here.reserve::<Switch<N>>(Kind::Switch)?;
+    let mut reserved = here.reserve::<Switch<N>>(Kind::Switch, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written; `state` is a map value.
     unsafe {

@@ -43,7 +43,8 @@ fn check(load: &str, ended: &Ended) -> (f64, f64) {
     assert_adds_up(last);
     assert_eq!(count(last, "/kernel/lost_events"), 0, "{last}");
     assert_eq!(ended.of_type("gap").count(), 0, "{last}");
-    assert!(count(last, "/scores/scored") > 5000, "{last}");
+    // With the default budget, on a CPU that is never idle.
+    assert!(count(last, "/scores/scored") > 1000, "{last}");
     (model, contexts)
 }
 

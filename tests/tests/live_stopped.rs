@@ -14,7 +14,7 @@ use std::{os::unix::process::ExitStatusExt, thread, time::Duration};
 
 const STOPPED: Duration = Duration::from_secs(10);
 /// Full within that time also on a slow machine, which the default is not.
-const RING: &str = "1M";
+const RING: &str = "2M";
 
 #[test]
 fn run_counts_what_it_loses_while_stopped_and_recovers() {

@@ -1,6 +1,10 @@
 //! `kernoracle attach`: the eBPF programs without what is behind them, for the bench.
 
-use super::{diagnostics, live::CaptureOptions, signals::Stop};
+use super::{
+    diagnostics,
+    live::{CaptureOptions, RingFor},
+    signals::Stop,
+};
 use crate::{probe::NextCounts, report::Format};
 use std::{process::ExitCode, thread, time::Duration};
 
@@ -18,6 +22,8 @@ pub struct Args {
 enum What {
     /// All programs; what they record is thrown away unread
     Discard,
+    /// All programs, in a pause as --cpu-budget makes it: switches are counted, and nothing is recorded
+    Pause,
     /// One program, which counts switches by the name of the next task
     Count,
 }
@@ -27,13 +33,23 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals()?;
     match args.what {
         What::Discard => {
-            let mut capture = args.capture.start()?;
+            let mut capture = args.capture.start(RingFor::Everything)?;
             let mut bytes = 0;
             while !stop.requested() {
                 capture.wait()?;
                 bytes += capture.discard();
             }
             println!("{bytes} bytes of records thrown away");
+        }
+        What::Pause => {
+            let mut capture = args.capture.start(RingFor::Everything)?;
+            capture.pause()?;
+            while !stop.requested() {
+                capture.wait()?;
+                capture.discard();
+            }
+            let passed_by: u64 = capture.activity()?.iter().map(|cpu| cpu.skipped).sum();
+            println!("{passed_by} switches passed by");
         }
         What::Count => {
             let counts = NextCounts::start()?;

@@ -15,6 +15,15 @@ pub const BUDGET: usize = 4096;
 /// The same where each takes microseconds: the time that they have taken is looked at after these.
 pub const PREDICTED: usize = 256;
 
+/// What the ring has to hold.
+#[derive(Clone, Copy, Debug)]
+pub enum RingFor {
+    /// All that comes while the reader does not get the CPU.
+    Everything,
+    /// At most half of it is used: then recording pauses. The kernel counts the mapping twice in the resident memory.
+    Bursts,
+}
+
 /// What to capture.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Capture")]
@@ -27,9 +36,10 @@ pub struct CaptureOptions {
     #[arg(long, value_name = "LIST", value_parser = units::cpus)]
     cpu: Option<CpuList>,
 
-    /// Size of the ring between kernel and daemon: a power of two
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = units::ring_size)]
-    ring_size: u32,
+    /// Size of the ring between kernel and daemon: a power of two [default: 16M; 4M for a run with a
+    /// CPU budget, which lets switches pass by before the ring is full]
+    #[arg(long, value_name = "SIZE", value_parser = units::ring_size)]
+    ring_size: Option<u32>,
 
     /// How long an event may wait in the ring while little happens
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = units::duration)]
@@ -46,9 +56,9 @@ pub struct CaptureOptions {
 }
 
 impl CaptureOptions {
-    fn config(&self) -> Config {
+    fn config(&self, ring: RingFor) -> Config {
         Config {
-            ring_bytes: self.ring_size,
+            ring_bytes: self.ring_bytes(ring),
             cpus: self.cpu.clone().unwrap_or_default().0,
             include_self: self.include_self,
             latency: self.latency,
@@ -57,9 +67,9 @@ impl CaptureOptions {
 
     /// Starts the capture in a thread that runs before others: on a busy CPU the start itself would
     /// take many seconds. Threads and commands started later do not inherit this.
-    pub fn start(&self) -> Result<Capture, ProbeError> {
+    pub fn start(&self, ring: RingFor) -> Result<Capture, ProbeError> {
         let favoured = crate::priority::favour_reader(self.rt_prio);
-        let capture = Capture::start(&self.config())?;
+        let capture = Capture::start(&self.config(ring))?;
         match favoured {
             Ok(got) => tracing::debug!("reader thread: {got:?}"),
             Err(error) => tracing::warn!(
@@ -69,9 +79,12 @@ impl CaptureOptions {
         Ok(capture)
     }
 
-    /// Size of the ring.
-    pub fn ring_bytes(&self) -> usize {
-        self.ring_size as usize
+    /// Size of the ring, bytes.
+    pub fn ring_bytes(&self, ring: RingFor) -> u32 {
+        self.ring_size.unwrap_or(match ring {
+            RingFor::Everything => 16 << 20,
+            RingFor::Bursts => 4 << 20,
+        })
     }
 }
 

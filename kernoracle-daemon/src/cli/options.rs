@@ -87,7 +87,7 @@ impl OracleOptions {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Oracle")]
 pub struct InlineLearning {
-    /// A learning step after every so many scored switches
+    /// A learning step of the network after every so many scored switches; 4294967295: never
     #[arg(long, value_name = "DECISIONS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     learn_every: u32,
 }

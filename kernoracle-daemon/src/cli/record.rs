@@ -3,7 +3,7 @@
 use super::{
     child::Child,
     diagnostics,
-    live::{Arrivals, BUDGET, CaptureOptions, monotonic_ns},
+    live::{Arrivals, BUDGET, CaptureOptions, RingFor, monotonic_ns},
     options::check_directory,
     signals::Stop,
 };
@@ -61,7 +61,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         command,
     } = args;
     check_directory(output)?;
-    let mut capture = options.start()?;
+    let mut capture = options.start(RingFor::Everything)?;
     let mut origin = capture.origin().clone();
     if !command.is_empty() {
         let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();

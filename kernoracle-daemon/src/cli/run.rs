@@ -2,7 +2,7 @@
 
 use super::{
     diagnostics,
-    live::{CaptureOptions, monotonic_ns},
+    live::{CaptureOptions, RingFor, monotonic_ns},
     options::{OracleOptions, OutputOptions, SaveModel, start_line},
     signals::Stop,
     units::{self, Limit},
@@ -87,7 +87,12 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     output.check()?;
     save.check()?;
     let stop = Stop::on_signals()?;
-    let mut capture = options.start()?;
+    let ring = if budget.is_some() {
+        RingFor::Bursts
+    } else {
+        RingFor::Everything
+    };
+    let mut capture = options.start(ring)?;
     let learning = Learning::Background {
         cpu_share: budget.map_or(learn_cpu, |budget| learn_cpu.min(budget / 2.0)),
     };
@@ -109,7 +114,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         &mut capture,
         &mut predictor,
         &mut reporter,
-        options.ring_bytes(),
+        options.ring_bytes(ring),
         budget.map(Budget::new),
     );
     let watched =

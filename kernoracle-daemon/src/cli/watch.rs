@@ -59,7 +59,7 @@ impl<'a> Watch<'a> {
         capture: &'a mut Capture,
         oracle: &'a mut Oracle,
         reporter: &'a mut Reporter,
-        ring_bytes: usize,
+        ring_bytes: u32,
         budget: Option<Budget>,
     ) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl<'a> Watch<'a> {
             oracle,
             reporter,
             arrivals: Arrivals::default(),
-            ring_bytes,
+            ring_bytes: ring_bytes as usize,
             overload: false,
             budget,
             phase: Phase::Predicting,

@@ -55,6 +55,17 @@ pub fn lstm_step<const H: usize>(
     hidden: &mut [f32; H],
     cell: &mut [f32; H],
 ) {
+    any_lstm_step(rows, input, hidden, cell);
+}
+
+/// [`lstm_step`], with the vector instructions of the caller.
+#[inline(always)]
+pub(super) fn any_lstm_step<const H: usize>(
+    rows: &[Vector<H>],
+    input: &[f32],
+    hidden: &mut [f32; H],
+    cell: &mut [f32; H],
+) {
     let mut gates = [Vector::<H>::ZERO; 4];
     for (gate, rows) in gates.iter_mut().zip(rows.chunks_exact(1 + input.len() + H)) {
         let (of_input, of_hidden) = rows[1..].split_at(input.len());
@@ -102,6 +113,18 @@ pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mu
     "x86_64+avx2+bmi1+bmi2"
 ))]
 fn heads(
+    weights: &Weights,
+    hidden: &[f32; HIDDEN],
+    view: &View,
+    network: &mut [f32],
+    p: &mut [f32],
+) -> [f32; QUANTILES] {
+    any_heads(weights, hidden, view, network, p)
+}
+
+/// [`heads`], with the vector instructions of the caller.
+#[inline(always)]
+pub(super) fn any_heads(
     weights: &Weights,
     hidden: &[f32; HIDDEN],
     view: &View,
@@ -163,3 +186,97 @@ fn softplus(x: f32) -> f32 {
 }
 
 const _: () = assert!(SCORER + CODE + RUN <= HEADS && MAX_CANDIDATES <= 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{busy_weights, view};
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    fn bits(numbers: &[f32]) -> Vec<u32> {
+        numbers.iter().map(|x| x.to_bits()).collect()
+    }
+
+    type Step<const H: usize> = unsafe fn(&[Vector<H>], &[f32], &mut [f32; H], &mut [f32; H]);
+
+    /// The versions of the step of so many units.
+    macro_rules! steps {
+        ($units:literal) => {
+            versions!(
+                any_lstm_step::<$units>,
+                fn(
+                    rows: &[Vector<$units>],
+                    input: &[f32],
+                    hidden: &mut [f32; $units],
+                    cell: &mut [f32; $units],
+                )
+            )
+        };
+    }
+
+    fn steps_agree<const H: usize>(steps: &[(&str, Step<H>)]) {
+        let mut random = ChaCha8Rng::seed_from_u64(H as u64);
+        let mut number = || random.random_range(-0.4..0.4);
+        let rows: Vec<Vector<H>> = (0..4 * (1 + INPUT + H))
+            .map(|_| Vector(std::array::from_fn(|_| number())))
+            .collect();
+        let (mut hidden, mut cell) = ([0.0; H], [0.0; H]);
+        let mut others = vec![([0.0; H], [0.0; H]); steps.len()];
+        for step in 0..100 {
+            let input: [f32; INPUT] = std::array::from_fn(|i| {
+                // Many inputs are zero.
+                if (i + step) % 3 == 0 { number() } else { 0.0 }
+            });
+            lstm_step(&rows, &input, &mut hidden, &mut cell);
+            for ((hidden, cell), (_, version)) in others.iter_mut().zip(steps) {
+                // SAFETY: the machine has the instructions of every version in the list.
+                unsafe { version(&rows, &input, hidden, cell) };
+            }
+        }
+        for (other, (name, _)) in others.iter().zip(steps) {
+            assert_eq!(bits(&hidden), bits(&other.0), "{name}, {H} units");
+            assert_eq!(bits(&cell), bits(&other.1), "{name}, {H} units");
+        }
+    }
+
+    #[test]
+    fn every_version_steps_the_same_bits() {
+        steps_agree(&steps!(16));
+        steps_agree(&steps!(32));
+        steps_agree(&steps!(64));
+        steps_agree(&steps!(128));
+    }
+
+    #[test]
+    fn every_version_of_the_heads_gives_the_same_bits() {
+        let versions = versions!(
+            any_heads,
+            fn(
+                weights: &Weights,
+                hidden: &[f32; HIDDEN],
+                view: &View,
+                network: &mut [f32],
+                p: &mut [f32],
+            ) -> [f32; QUANTILES]
+        );
+        let weights = busy_weights(21);
+        let mut random = ChaCha8Rng::seed_from_u64(22);
+        for candidates in 1..32 {
+            let view = view(&mut random, candidates);
+            let hidden: [f32; HIDDEN] = std::array::from_fn(|_| random.random_range(-1.0..1.0));
+            let empty = || vec![0.0; view.candidates.len()];
+            let (mut network, mut p) = (empty(), empty());
+            let run = heads(&weights, &hidden, &view, &mut network, &mut p);
+            for (name, version) in &versions {
+                let (mut other_network, mut other_p) = (empty(), empty());
+                // SAFETY: the machine has the instructions of every version in the list.
+                let other =
+                    unsafe { version(&weights, &hidden, &view, &mut other_network, &mut other_p) };
+                assert_eq!(bits(&run), bits(&other), "{name}");
+                assert_eq!(bits(&network), bits(&other_network), "{name}");
+                assert_eq!(bits(&p), bits(&other_p), "{name}");
+            }
+        }
+    }
+}

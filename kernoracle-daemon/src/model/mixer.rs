@@ -159,6 +159,17 @@ fn sum(
     "x86_64+avx2+bmi1+bmi2"
 ))]
 fn score_each(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], out: &mut [f32]) {
+    any_score_each(candidates, sum, own, out);
+}
+
+/// [`score_each`], with the vector instructions of the caller.
+#[inline(always)]
+fn any_score_each(
+    candidates: &[Candidate],
+    sum: &Vector<FEATURE_ROW>,
+    own: &[Set],
+    out: &mut [f32],
+) {
     for (candidate, out) in candidates.iter().zip(out) {
         let mut lanes = [0.0; LANES];
         add_products(&mut lanes, &candidate.features.0, &sum.0);
@@ -174,6 +185,18 @@ fn score_each(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], 
     "x86_64+avx2+bmi1+bmi2"
 ))]
 fn learn_all(
+    candidates: &[Candidate],
+    p: &[f32],
+    target: usize,
+    own: &mut [Set],
+    common: [&mut Set; 3],
+) {
+    any_learn_all(candidates, p, target, own, common);
+}
+
+/// [`learn_all`], with the vector instructions of the caller.
+#[inline(always)]
+fn any_learn_all(
     candidates: &[Candidate],
     p: &[f32],
     target: usize,
@@ -209,4 +232,66 @@ fn sets(refined: bool, view: &View) -> (usize, usize, usize) {
 
 fn of_role(refined: bool, role: u32) -> usize {
     usize::from(refined) * ROLES + role as usize % ROLES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::view;
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn every_version_scores_and_learns_the_same_bits() {
+        let scorers = versions!(
+            any_score_each,
+            fn(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], out: &mut [f32])
+        );
+        let learners = versions!(
+            any_learn_all,
+            fn(
+                candidates: &[Candidate],
+                p: &[f32],
+                target: usize,
+                own: &mut [Set],
+                common: [&mut Set; 3],
+            )
+        );
+        let mut random = ChaCha8Rng::seed_from_u64(8);
+        let prior = candidate::ALL.map(|feature| feature.prior);
+        let mut sets = vec![vec![Set::new(&prior); ROLES + 3]; 1 + learners.len()];
+        for _ in 0..50 {
+            let count = random.random_range(1..32);
+            let mut view = view(&mut random, count);
+            for candidate in &mut view.candidates {
+                candidate.role = random.random();
+            }
+            let p: Vec<f32> = view.candidates.iter().map(|_| random.random()).collect();
+            let target = random.random_range(0..p.len());
+            let mut all = Vec::new();
+            for (at, sets) in sets.iter_mut().enumerate() {
+                let (own, common) = sets.split_at_mut(ROLES);
+                let sum = common[0].weights;
+                let mut scores = vec![0.0; p.len()];
+                let [a, b, c] = common else {
+                    unreachable!("three behind the roles");
+                };
+                if at == 0 {
+                    score_each(&view.candidates, &sum, own, &mut scores);
+                    learn_all(&view.candidates, &p, target, own, [a, b, c]);
+                } else {
+                    // SAFETY: the machine has the instructions of every version in the list.
+                    unsafe {
+                        scorers[at - 1].1(&view.candidates, &sum, own, &mut scores);
+                        learners[at - 1].1(&view.candidates, &p, target, own, [a, b, c]);
+                    }
+                }
+                all.push(scores.iter().map(|x| x.to_bits()).collect::<Vec<u32>>());
+            }
+            assert!(all.iter().all(|scores| *scores == all[0]), "{all:?}");
+        }
+        for (other, (name, _)) in sets[1..].iter().zip(&learners) {
+            assert!(*other == sets[0], "{name} has learned something else");
+        }
+    }
 }

@@ -4,6 +4,10 @@
 //! candle, for training and as the reference, `mixer` and `run_mixer` adapt the linear parts at every switch.
 //! `run_time` holds what run times have been, by context; the run-time head adds to it.
 
+#[cfg(test)]
+#[macro_use]
+mod versions;
+
 mod adamw;
 mod background;
 mod batch;

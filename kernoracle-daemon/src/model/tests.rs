@@ -10,7 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 /// Weights in which every tensor matters, the outputs that start at zero too.
-fn busy_weights(seed: u64) -> Weights {
+pub(super) fn busy_weights(seed: u64) -> Weights {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let tensors = TENSORS.iter().map(|(name, dims)| {
         let len: usize = dims.iter().product();
@@ -22,7 +22,7 @@ fn busy_weights(seed: u64) -> Weights {
     Weights::from_tensors(tensors.collect())
 }
 
-fn view(random: &mut ChaCha8Rng, candidates: usize) -> View {
+pub(super) fn view(random: &mut ChaCha8Rng, candidates: usize) -> View {
     let mut view = View::default();
     view.clear();
     for x in &mut view.situation {

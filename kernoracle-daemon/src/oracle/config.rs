@@ -8,10 +8,16 @@ use std::path::PathBuf;
 pub enum Learning {
     /// The weights stay as they are.
     Off,
-    /// A training step after every so many decisions, in the caller's thread: reproducible.
+    /// A training step after every so many decisions, in the caller's thread: reproducible. After [`Self::NEVER`], none: only the linear
+    /// parts and the counts learn.
     Inline { every: u32 },
     /// A thread of the lowest priority, held to this share of one CPU (0 to 1).
     Background { cpu_share: f64 },
+}
+
+impl Learning {
+    /// In place of the number of decisions between training steps.
+    pub const NEVER: u32 = u32::MAX;
 }
 
 /// What computes the forward step.

@@ -188,6 +188,9 @@ impl Oracle {
     pub fn describe(&self) -> String {
         let learning = match self.config.learning {
             Learning::Off => "does not learn".to_owned(),
+            Learning::Inline {
+                every: Learning::NEVER,
+            } => "learns the linear part only".to_owned(),
             Learning::Inline { every } => format!("learns a step every {every} decisions"),
             Learning::Background { cpu_share } => {
                 format!("learns with {:.1} % of a CPU", cpu_share * 100.0)

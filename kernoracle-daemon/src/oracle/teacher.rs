@@ -24,7 +24,11 @@ pub(super) struct Inline {
 impl Teacher {
     pub(super) fn new(config: &Config, weights: &Weights) -> candle_core::Result<Self> {
         Ok(match config.learning {
-            Learning::Off => Self::Nobody,
+            // Windows that nothing will learn from are not worth a copy.
+            Learning::Off
+            | Learning::Inline {
+                every: Learning::NEVER,
+            } => Self::Nobody,
             Learning::Inline { every } => Self::Inline(Box::new(Inline {
                 learner: Learner::new(weights, config.seed)?,
                 every,

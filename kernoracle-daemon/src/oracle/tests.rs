@@ -1,6 +1,6 @@
 //! The loop from events to decisions, on traces made here.
 
-use super::outcome::BaselineScored;
+use super::outcome::{BaselineScored, Scored};
 use super::*;
 use crate::trace::event::{Comm, Entity, Fair, Task, Wake, WakeKind};
 use rand::{Rng as _, SeedableRng as _};
@@ -308,6 +308,44 @@ fn the_candle_engine_decides_the_same() {
     }
     let hits = |c: &Collected| c.decisions.iter().filter(|d| d.at_switch.hit()).count();
     assert!(hits(&plain).abs_diff(hits(&candle)) <= 2);
+}
+
+/// Over a whole trace, with the model that the binary holds: what little the engines differ by does not add up.
+#[test]
+fn the_candle_engine_gives_the_same_probabilities() {
+    let events = trace(7, 1_500);
+    let run = |engine| {
+        let config = Config {
+            engine,
+            model: StartFrom::Default,
+            ..config(Learning::Off)
+        };
+        let mut oracle = Oracle::new(config, &Origin::default()).expect("the model is embedded");
+        run(&mut oracle, &events)
+    };
+    let (plain, candle) = (run(Engine::Plain), run(Engine::Candle));
+    assert_eq!(plain.decisions.len(), candle.decisions.len());
+    let mut compared = 0;
+    for (a, b) in plain.decisions.iter().zip(&candle.decisions) {
+        let refined = a.refined.iter().zip(&b.refined);
+        for (a, b) in std::iter::once((&a.at_switch, &b.at_switch)).chain(refined) {
+            let p = |scored: &Scored| (-scored.bits).exp2();
+            assert!((p(a) - p(b)).abs() < 1e-5, "{a:?}\n{b:?}");
+            for ((_, a), (_, b)) in a.top.iter().zip(&b.top) {
+                assert!((a - b).abs() < 1e-5, "{a} and {b}");
+            }
+            compared += 1;
+        }
+        let (Some(a), Some(b)) = (&a.run_time, &b.run_time) else {
+            continue;
+        };
+        for (a, b) in a.predicted_ns.iter().zip(&b.predicted_ns) {
+            // To the same in the logarithm; they are cut to whole ns.
+            let apart = a.abs_diff(*b) as f64;
+            assert!(apart <= 2.0 + 2e-4 * *b as f64, "{a} and {b} ns");
+        }
+    }
+    assert!(compared > 2_000, "{compared}");
 }
 
 #[test]

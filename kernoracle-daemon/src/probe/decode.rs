@@ -46,6 +46,22 @@ pub struct Decoded {
     pub body: Body,
 }
 
+impl Decoded {
+    /// The `sched_waking` of which a wake-up's record tells too; it comes before.
+    pub fn waking(&self) -> Option<Body> {
+        match &self.body {
+            Body::Wake(wakeup) if self.header.flags & flags::WITH_WAKING != 0 => {
+                let mut waking = wakeup.clone();
+                waking.kind = WakeKind::Waking;
+                // It had yet to be queued.
+                waking.task.on_rq = false;
+                Some(Body::Wake(waking))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Small numbers for run queues, in order of first sight. Kernel addresses go no further.
 #[derive(Debug, Default)]
 pub struct Queues(HashMap<u64, u32, foldhash::fast::FixedState>);

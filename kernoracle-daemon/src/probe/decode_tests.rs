@@ -242,3 +242,25 @@ proptest! {
         prop_assert!(decode(&bytes, ALL, &mut Queues::default()).is_err());
     }
 }
+
+#[test]
+fn a_wakeup_tells_of_its_waking() {
+    let wake = |flags| Wake::<SHALLOW> {
+        header: header_of(Kind::Wakeup, flags),
+        waker_pid: 3,
+        waker_tgid: 3,
+        task: task(10, 1, task_flags::FAIR | task_flags::ON_RQ),
+    };
+    let read = |flags| decode(&bytes_of(&wake(flags)), ALL, &mut Queues::default()).unwrap();
+    assert!(read(0).waking().is_none());
+    let both = read(flags::WITH_WAKING);
+    let (Some(Body::Wake(waking)), Body::Wake(wakeup)) = (both.waking(), &both.body) else {
+        panic!("{both:?}");
+    };
+    assert_eq!(
+        (waking.kind, wakeup.kind),
+        (WakeKind::Waking, WakeKind::Wakeup)
+    );
+    assert_eq!((waking.waker_pid, waking.task.pid), (3, 10));
+    assert!(!waking.task.on_rq && wakeup.task.on_rq);
+}

@@ -327,15 +327,17 @@ impl Capture {
             *events += 1;
             each(&gap);
         }
-        if let Some(event) = streams.event(header.cpu, header.ts_ns, decoded.body) {
-            *events += 1;
-            each(&event);
-        } else {
-            *malformed += 1;
-            warn!(
-                cpu = header.cpu,
-                "a record of a CPU that is not there; it counts as lost"
-            );
+        for body in decoded.waking().into_iter().chain([decoded.body]) {
+            if let Some(event) = streams.event(header.cpu, header.ts_ns, body) {
+                *events += 1;
+                each(&event);
+            } else {
+                *malformed += 1;
+                warn!(
+                    cpu = header.cpu,
+                    "a record of a CPU that is not there; it counts as lost"
+                );
+            }
         }
         true
     }

@@ -123,6 +123,7 @@ pub fn object_with(
     let all_cpus = u32::from(cpus.is_empty());
     let prev_state_arg = u32::from(layout.prev_state_arg);
     let level_shift = (ring_bytes / 8).ilog2();
+    let one_cpu = u32::from(aya::util::nr_cpus().is_ok_and(|possible| possible == 1));
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -130,6 +131,7 @@ pub fn object_with(
         .override_global("PREV_STATE_ARG", &prev_state_arg, true)
         .override_global("LEVEL_SHIFT", &level_shift, true)
         .override_global("ALL_CPUS", &all_cpus, true)
+        .override_global("ONE_CPU", &one_cpu, true)
         .override_global("CPU_MASK", &mask, true);
     if let Some(names) = names {
         loader.map_max_entries("NEXT_COUNTS", names);

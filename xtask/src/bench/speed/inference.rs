@@ -1,55 +1,88 @@
-//! The parts of a prediction, each alone, by criterion.
+//! The parts of a prediction, each alone: time by criterion, quantiles, and instructions.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::part::{Bars, Goal, Part, Setup, TableOf};
+use super::{
+    growth,
+    part::{Bars, Goal, Part, Setup, TableOf},
+};
 use crate::command;
 
 /// us that a fused step of 64 units may take.
 const STEP: f64 = 2.0;
 
-/// A group of `benches/inference.rs`: its name, what a reader calls it, and its sizes.
+/// A group of `benches/inference/parts.rs`: its name, what a reader calls it, and what its sizes count.
 struct Group {
     name: &'static str,
     title: &'static str,
-    sizes: &'static [u32],
+    counts: &'static str,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 8] = [
     Group {
         name: "lstm_step_fused",
-        title: "fused LSTM step, units",
-        sizes: &[16, 32, 64, 128],
+        title: "fused LSTM step",
+        counts: "units",
     },
     Group {
         name: "lstm_step_candle",
-        title: "candle LSTM step, units",
-        sizes: &[64],
+        title: "candle LSTM step",
+        counts: "units",
+    },
+    Group {
+        name: "features",
+        title: "candidates and features",
+        counts: "candidates",
     },
     Group {
         name: "score_linear",
-        title: "linear scores, candidates",
-        sizes: &[4, 8, 16, 32, 64],
+        title: "linear scores",
+        counts: "candidates",
     },
     Group {
         name: "score_network",
-        title: "network's scores, softmax, run time, candidates",
-        sizes: &[4, 8, 16, 32, 64],
+        title: "network's scores, softmax, run time",
+        counts: "candidates",
     },
     Group {
         name: "learn_linear",
-        title: "step of the linear part, candidates",
-        sizes: &[4, 8, 16, 32, 64],
+        title: "step of the linear part",
+        counts: "candidates",
     },
     Group {
         name: "switch_and_rank",
-        title: "switch and the scheduler's picks, waiting tasks",
-        sizes: &[10, 100, 1_000, 10_000],
+        title: "switch and the scheduler's picks",
+        counts: "waiting",
+    },
+    Group {
+        name: "decision",
+        title: "all: from switch to switch",
+        counts: "waiting",
     },
 ];
+
+/// A line of `--bench inference -- quantiles`.
+#[derive(Deserialize)]
+struct Quantiles {
+    part: String,
+    size: u32,
+    /// That one sample is the mean of.
+    calls: u32,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
+}
+
+/// A line of `--bench inference -- instructions`.
+#[derive(Deserialize)]
+struct Counted {
+    part: String,
+    size: u32,
+    instructions: f64,
+}
 
 /// What criterion keeps of a benchmark.
 #[derive(Deserialize)]
@@ -59,60 +92,54 @@ struct Estimates {
 
 #[derive(Deserialize)]
 struct Estimate {
-    confidence_interval: Interval,
     /// ns
     point_estimate: f64,
 }
 
-#[derive(Deserialize)]
-struct Interval {
-    lower_bound: f64,
-    upper_bound: f64,
-}
-
 pub fn measure(setup: &Setup<'_>) -> Result<Part> {
-    let mut bench = Command::new("taskset");
-    bench
-        .current_dir(&setup.workspace.root)
-        .args(["-c", &setup.cpu.to_string()])
-        .args([
-            "cargo",
-            "bench",
-            "-p",
-            "kernoracle-daemon",
-            "--bench",
-            "inference",
-            "--",
-        ])
-        .arg("--noplot");
+    let mut criterion = growth::cargo_bench(setup, "inference");
+    criterion.arg("--noplot");
     if setup.quick {
-        bench.args(["--warm-up-time", "0.3", "--measurement-time", "0.5"]);
+        criterion.args(["--warm-up-time", "0.3", "--measurement-time", "0.5"]);
     }
-    command::run(&mut bench)?;
-    let mut table = TableOf::new("", &["part", "size", "us", "95 % interval"]);
+    command::run(&mut criterion)?;
+    let quantiles: Vec<Quantiles> = lines(setup, "quantiles")?;
+    let instructions: Vec<Counted> = lines(setup, "instructions")?;
+    let mut table = TableOf::new(
+        "",
+        &[
+            "part",
+            "size",
+            "us",
+            "p50",
+            "p99",
+            "p99.9",
+            "calls a sample",
+            "instructions",
+        ],
+    );
     let mut steps = Vec::new();
-    for group in GROUPS {
-        for size in group.sizes {
-            let median = median(&setup.workspace.target, group.name, *size)?;
-            let us = median.point_estimate / 1_000.0;
-            let Interval {
-                lower_bound,
-                upper_bound,
-            } = median.confidence_interval;
-            table.rows.push(vec![
-                group.title.to_owned(),
-                size.to_string(),
-                format!("{us:.3}"),
-                format!(
-                    "{:.3} to {:.3}",
-                    lower_bound / 1_000.0,
-                    upper_bound / 1_000.0
-                ),
-            ]);
-            if group.name.starts_with("lstm") {
-                let engine = group.name.trim_start_matches("lstm_step_");
-                steps.push((format!("{engine} {size}"), us));
-            }
+    for line in &quantiles {
+        let group = (GROUPS.iter())
+            .find(|group| group.name == line.part)
+            .with_context(|| format!("{}: a part that the page does not know", line.part))?;
+        let counted = (instructions.iter())
+            .find(|other| (&other.part, other.size) == (&line.part, line.size))
+            .with_context(|| format!("{} {}: no instructions", line.part, line.size))?;
+        let median = median(&setup.workspace.target, group.name, line.size)?;
+        let us = |us: f64| format!("{us:.3}");
+        table.rows.push(vec![
+            group.title.to_owned(),
+            format!("{} {}", line.size, group.counts),
+            median.map_or_else(String::new, us),
+            us(line.p50_us),
+            us(line.p99_us),
+            us(line.p999_us),
+            line.calls.to_string(),
+            format!("{:.0}", counted.instructions),
+        ]);
+        if let (Some(engine), Some(median)) = (line.part.strip_prefix("lstm_step_"), median) {
+            steps.push((format!("{engine} {}", line.size), median));
         }
     }
     let step = (steps.iter())
@@ -121,9 +148,12 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
     Ok(Part {
         title: "Inference per event".to_owned(),
         about: format!(
-            "`cargo bench -p kernoracle-daemon --bench inference` on CPU {}: the median of each part alone, with what it \
-             needs in the cache. The whole prediction, in the order of a trace and with the caches as that leaves \
-             them, is with the replay.",
+            "`cargo bench -p kernoracle-daemon --bench inference` on CPU {}. us: criterion's median of each part alone, \
+             with what it needs in the cache. Quantiles (`-- quantiles`), us: of samples of 2 us or more, each the mean of so many calls; \
+             whatever interrupts a sample is in it. Instructions (`-- instructions`): counted by \
+             callgrind, whose CPU has AVX2 and no AVX-512; they hardly differ from run to run. Units beside 64 have \
+             weights drawn at random. *All* is everything from one switch to the next on a made-up stream: score, learn, count, \
+             predict at the switch and after each lot of wake-ups. Quantiles of the whole prediction, from the switch to its answer, are with the replay.",
             setup.cpu
         ),
         tables: vec![table],
@@ -142,10 +172,20 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
     })
 }
 
-fn median(target: &Path, group: &str, size: u32) -> Result<Estimate> {
+/// What the bench prints in another mode than criterion's, a line of JSON each.
+fn lines<T: for<'de> Deserialize<'de>>(setup: &Setup<'_>, mode: &str) -> Result<Vec<T>> {
+    let mut bench = growth::cargo_bench(setup, "inference");
+    growth::lines(bench.arg(mode))
+}
+
+/// us; `None` for a part that criterion does not run.
+fn median(target: &Path, group: &str, size: u32) -> Result<Option<f64>> {
+    if group == "decision" {
+        return Ok(None);
+    }
     let file = target.join(format!("criterion/{group}/{size}/new/estimates.json"));
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let estimates: Estimates =
         serde_json::from_str(&text).with_context(|| file.display().to_string())?;
-    Ok(estimates.median)
+    Ok(Some(estimates.median.point_estimate / 1_000.0))
 }

@@ -19,6 +19,7 @@ use page::Page;
 use part::{Measured, Part, Setup};
 
 mod ab;
+mod growth;
 mod inference;
 mod loss;
 mod page;
@@ -118,6 +119,9 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     };
     let mut packages = loads::packages(&workspace.root, &loads)?;
     packages.push("linux-perf".to_owned());
+    if items.contains(&Item::Inference) {
+        packages.push("valgrind".to_owned());
+    }
     let kernoracle = match &args.kernoracle {
         Some(binary) => binary
             .canonicalize()

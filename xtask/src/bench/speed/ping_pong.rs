@@ -76,7 +76,8 @@ fn part(setup: &Setup<'_>, loops: u64, ns: &[Vec<f64>; WAYS.len()]) -> Part {
         about: format!(
             "`perf bench sched pipe -l {loops}` on CPU {}, and what watches on the same CPU unless said; {} rounds, \
              in each all ways one after another; median, in brackets the least and the most; differences and \
-             ratios are of the same round. *eBPF programs only*: records are written, and thrown away unread \
+             ratios are of the same round. *In a pause*: the same programs are called and return at once (a switch is counted): \
+             no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and thrown away unread \
              every 10 ms (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
              next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
              @[args.next_comm] = count(); }}` does, but attached to the BTF trace point (`kernoracle attach \

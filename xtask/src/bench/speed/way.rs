@@ -26,6 +26,8 @@ const END: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Nothing,
+    /// Our programs return at once: no program that is attached to the same trace points can cost less.
+    Paused,
     /// Our programs write records, and a reader on the same CPU throws them away unread.
     Programs,
     Record,
@@ -36,8 +38,9 @@ pub enum Way {
     Counting,
 }
 
-pub const WAYS: [Way; 7] = [
+pub const WAYS: [Way; 8] = [
     Way::Nothing,
+    Way::Paused,
     Way::Programs,
     Way::Record,
     Way::RunSame,
@@ -50,6 +53,7 @@ impl Way {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
+            Self::Paused => "eBPF programs, in a pause",
             Self::Programs => "eBPF programs only",
             Self::Record => "kernoracle record",
             Self::RunSame => "kernoracle run, same CPU",
@@ -75,6 +79,9 @@ impl Way {
         let file = |name: &str| setup.work.join(name);
         match self {
             Self::Nothing => {}
+            Self::Paused => {
+                watch.arg(&setup.kernoracle).args(["attach", "pause"]);
+            }
             Self::Programs => {
                 watch.arg(&setup.kernoracle).args(["attach", "discard"]);
             }
@@ -100,6 +107,11 @@ impl Way {
 
     /// Begins to watch. Returns once it does.
     pub fn start(self, setup: &Setup<'_>) -> Result<Watching> {
+        self.start_with(setup, &[])
+    }
+
+    /// As [`Self::start`], with more options.
+    pub fn start_with(self, setup: &Setup<'_>, options: &[&str]) -> Result<Watching> {
         let output = setup.work.join("watch.out");
         let Some(mut watch) = self.command(setup)? else {
             return Ok(Watching {
@@ -110,6 +122,7 @@ impl Way {
         };
         let file = File::create(&output).with_context(|| output.display().to_string())?;
         let child = watch
+            .args(options)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
