@@ -5,7 +5,10 @@ use super::{
     live::{CaptureOptions, RingFor},
     signals::Stop,
 };
-use crate::{probe::NextCounts, report::Format};
+use crate::{
+    probe::{self, NextCounts, ProgramTime},
+    report::Format,
+};
 use std::{process::ExitCode, thread, time::Duration};
 
 /// Attach the eBPF programs and do nothing with what they say, to measure what they cost
@@ -13,6 +16,10 @@ use std::{process::ExitCode, thread, time::Duration};
 pub struct Args {
     /// What to attach
     what: What,
+
+    /// Of `discard`: let the kernel time the programs, and print what each takes
+    #[arg(long)]
+    time: bool,
 
     #[command(flatten)]
     capture: CaptureOptions,
@@ -33,6 +40,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals()?;
     match args.what {
         What::Discard => {
+            // Timed as long as this is open.
+            let _timing = args.time.then(probe::time_programs).transpose()?;
             let mut capture = args.capture.start(RingFor::Everything)?;
             let mut bytes = 0;
             while !stop.requested() {
@@ -40,6 +49,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
                 bytes += capture.discard();
             }
             println!("{bytes} bytes of records thrown away");
+            if args.time {
+                for ProgramTime { name, calls, time } in capture.program_times()? {
+                    let ns = time.as_nanos() as f64 / calls as f64;
+                    println!("{name} {calls} calls {ns:.1} ns");
+                }
+            }
         }
         What::Pause => {
             let mut capture = args.capture.start(RingFor::Everything)?;

@@ -6,7 +6,7 @@ use crate::model::situations::Runs;
 use crate::model::{Counted, Course, Gatherer, Guard, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
-/// Rows of context counts: 8 MiB a CPU that is in use.
+/// Rows of each of the two tables of counts: 8 MiB each a CPU that is in use, resident as far as they are used.
 const CONTEXT_BITS: u32 = 18;
 
 /// A prediction that waits for its outcome.

@@ -14,6 +14,7 @@ mod tasks;
 pub use capabilities::{Check, capabilities};
 pub use error::ProbeError;
 pub use next_counts::NextCounts;
+pub use programs::{ProgramTime, time_programs};
 
 use crate::trace::{event::Event, origin::Origin};
 use aya::{
@@ -461,6 +462,11 @@ impl Capture {
     /// Times that the kernel skipped a program because it was already running on that CPU.
     pub fn recursion_misses(&self) -> Result<u64, ProbeError> {
         programs::recursion_misses(&self.ebpf)
+    }
+
+    /// What the programs have taken while the kernel timed them (`BPF_ENABLE_STATS`): their bodies, without what calls them.
+    pub fn program_times(&self) -> Result<Vec<ProgramTime>, ProbeError> {
+        programs::times(&self.ebpf)
     }
 
     /// Records in the ring that could not be read; the gaps at the end have them.

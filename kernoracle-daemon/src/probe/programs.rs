@@ -8,13 +8,15 @@ use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
     programs::{Iter, Program, ProgramError},
+    sys::{Stats, enable_stats},
 };
 use kernoracle_common::MAX_CPUS;
 use nix::errno::Errno;
 use std::{
     fs, io,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     thread,
+    time::Duration,
 };
 use tracing::debug;
 
@@ -347,6 +349,46 @@ pub fn recursion_misses(ebpf: &Ebpf) -> Result<u64, ProbeError> {
             .unwrap_or(0);
     }
     Ok(misses)
+}
+
+/// The kernel times every BPF program of the machine while what this gives is open (Linux 5.8 or later). That costs each call a little.
+pub fn time_programs() -> Result<OwnedFd, ProbeError> {
+    enable_stats(Stats::RunTime).map_err(|error| ProbeError::Read {
+        what: "program times (BPF_ENABLE_STATS)",
+        source: error.io_error,
+    })
+}
+
+/// What a program has taken while the kernel timed programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramTime {
+    pub name: String,
+    pub calls: u64,
+    /// In all of them.
+    pub time: Duration,
+}
+
+/// Of the loaded programs that were called while the kernel timed them.
+pub fn times(ebpf: &Ebpf) -> Result<Vec<ProgramTime>, ProbeError> {
+    let mut times = Vec::new();
+    for (name, program) in ebpf.programs() {
+        if program.fd().is_err() {
+            continue;
+        }
+        let info = program.info().map_err(|source| ProbeError::Read {
+            what: "a program's times",
+            source: io::Error::other(source),
+        })?;
+        if info.run_count() > 0 {
+            times.push(ProgramTime {
+                name: name.to_owned(),
+                calls: info.run_count(),
+                time: info.run_time(),
+            });
+        }
+    }
+    times.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(times)
 }
 
 /// What was used for each trace point, in a line.

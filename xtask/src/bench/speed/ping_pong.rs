@@ -30,7 +30,45 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
             ns[way.index()].push(figure);
         }
     }
-    Ok(part(setup, loops, &ns))
+    let mut part = part(setup, loops, &ns);
+    part.tables.push(program_times(setup, loops)?);
+    Ok(part)
+}
+
+/// What the kernel says that each program takes.
+fn program_times(setup: &Setup<'_>, loops: u64) -> Result<TableOf> {
+    let options = ["--time", "--cpu", &setup.cpu.to_string()];
+    let watching = Way::Programs.start_with(setup, &options)?;
+    ns_per_switch(setup.cpu, loops)?;
+    let said = watching.end()?;
+    let mut table = TableOf::new(
+        "Time inside each program by `BPF_ENABLE_STATS`, which is in these figures too (`kernoracle attach discard --time`)",
+        &["program", "calls a switch", "ns a call"],
+    );
+    for line in said.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(program), Some(calls), Some("calls"), Some(ns), Some("ns")) = (
+            words.next(),
+            words.next(),
+            words.next(),
+            words.next(),
+            words.next(),
+        ) else {
+            continue;
+        };
+        let calls: f64 = calls.parse().with_context(|| line.to_owned())?;
+        let a_switch = calls / (2 * loops) as f64;
+        // Of the others there is less than one in a thousand switches.
+        if a_switch >= 0.001 {
+            table.rows.push(vec![
+                program.to_owned(),
+                format!("{a_switch:.2}"),
+                ns.to_owned(),
+            ]);
+        }
+    }
+    ensure!(!table.rows.is_empty(), "kernoracle attach --time: {said:?}");
+    Ok(table)
 }
 
 /// A loop is two switches: there and back.
