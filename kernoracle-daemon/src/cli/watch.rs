@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// Between two looks at the idle time, ns.
 const LOOK_NS: u64 = 50_000_000;
-/// A pause ends within this of when it could: summaries and the end come in time too.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+/// A pause ends within this of when it could, and a run of when it should. Each time that the reader wakes costs it, and on a slow machine ten
+/// times a second took all that it may use.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// Between two warnings that even pausing takes too much, ns.
 const WARN_NS: u64 = 60_000_000_000;
@@ -102,9 +103,12 @@ impl<'a> Watch<'a> {
         match (self.phase, &self.budget) {
             (Phase::Predicting, _) | (_, None) => self.capture.wait(),
             (Phase::Closing { .. }, _) => Ok(()),
-            (Phase::Paused, Some(budget)) => self.capture.wait_for(
-                Duration::from_nanos(budget.pause_ns()).clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
-            ),
+            (Phase::Paused, Some(budget)) => {
+                let summary = self.reporter.due_in(monotonic_ns());
+                let pause = Duration::from_nanos(budget.pause_ns()).min(summary);
+                self.capture
+                    .wait_for(pause.clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::oracle::{
 };
 use hdrhistogram::Histogram;
 use regex::Regex;
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 /// Tasks in the table at the end.
 const BUSIEST: usize = 12;
@@ -127,6 +127,11 @@ impl Reporter {
     /// A summary is due.
     pub fn due(&self, now_ns: u64) -> bool {
         now_ns >= self.last.since_ns + SECOND_NS
+    }
+
+    /// Until the next summary is due.
+    pub fn due_in(&self, now_ns: u64) -> Duration {
+        Duration::from_nanos((self.last.since_ns + SECOND_NS).saturating_sub(now_ns))
     }
 
     /// Hands over what is gathered, so that it is seen now.
