@@ -110,19 +110,18 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Names of the test programs in `tests/tests/`, sorted.
+/// Names of the test programs of the crates that have some, sorted.
 fn integration_tests(root: &Path) -> Result<Vec<String>> {
-    let dir = root.join("tests/tests");
-    if !dir.exists() {
-        return Ok(Vec::new());
-    }
     let mut names = Vec::new();
-    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs")
-            && let Some(name) = path.file_stem()
-        {
-            names.push(name.to_string_lossy().into_owned());
+    for dir in ["tests/tests", "kernoracle-daemon/tests"] {
+        let dir = root.join(dir);
+        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "rs")
+                && let Some(name) = path.file_stem()
+            {
+                names.push(name.to_string_lossy().into_owned());
+            }
         }
     }
     names.sort();
