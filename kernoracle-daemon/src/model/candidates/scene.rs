@@ -1,0 +1,214 @@
+//! What a candidate is described by.
+
+use super::{FIRST_RUN_NS, KNOWN, LEAVERS};
+use crate::baseline::Row;
+use crate::model::counted::Counted;
+use crate::model::features::{candidate as c, situation as s};
+use crate::model::frame::{Candidate, View};
+use crate::model::mixer::SELECTORS;
+use crate::model::numeric::{ln, log_time};
+use crate::model::vector::Vector;
+use crate::model::weights::shape::FEATURE_ROW;
+use crate::runqueue::{Expected, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::trace::event::Task;
+
+/// What all candidates of one prediction share.
+pub(super) struct Scene<'a> {
+    pub(super) queues: &'a RunQueues,
+    pub(super) counted: &'a Counted,
+    pub(super) cpu: u32,
+    pub(super) current: &'a TaskInfo,
+    pub(super) now_ns: u64,
+    pub(super) run: Expected,
+    pub(super) picks: Picks,
+    pub(super) waiting: usize,
+    /// What a candidate starts from: the features of one that no count names.
+    pub(super) unnamed: Vector<FEATURE_ROW>,
+}
+
+pub(super) fn flag(condition: bool) -> f32 {
+    f32::from(u8::from(condition))
+}
+
+impl Scene<'_> {
+    pub(super) fn since(&self, then_ns: Option<u64>) -> f32 {
+        log_time(then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then)))
+    }
+
+    /// Tasks that may come though they do not wait in front, the likeliest first; some more than once.
+    pub(super) fn others(&self) -> impl Iterator<Item = Sym> {
+        let counted = self.counted;
+        let sym = |(sym, _): (u32, u16)| Sym::from_raw(sym);
+        let woken = self.queues.cpu_ref(self.cpu).last_woken;
+        let wakees = self.current.wakees.iter().map(|wakee| wakee.sym);
+        let likely = counted.wakes.own.iter().flat_map(Row::successors).map(sym);
+        let situations = counted.situations.iter().flatten();
+        let expected = situations.flat_map(Row::successors).map(sym);
+        let ranked = counted.ranking.ranked.iter();
+        woken
+            .into_iter()
+            .chain(wakees)
+            .chain(likely)
+            .chain(expected)
+            .chain(ranked.map(|(sym, _)| Sym::from_raw(*sym)))
+    }
+
+    /// The candidates that are no task yet, or none in particular.
+    pub(super) fn stand_ins(&self, view: &mut View) {
+        let rest = ln(self.counted.ranking.rest.max(1e-6)) / 4.0;
+        let mut child = Candidate::other();
+        child.features[c::OTHER] = 0.0;
+        child.features[c::CHILD] = 1.0;
+        child.features[c::FORKS] = self.current.forks.min(1.0);
+        child.features[c::LOG_P] = rest;
+        child.code = self.current.code;
+        view.candidates.push(child);
+        let mut other = Candidate::other();
+        other.features[c::LOG_P] = rest;
+        view.candidates.push(other);
+    }
+
+    /// When the current task should leave, by its run times so far.
+    pub(super) fn leaves_ns(&self) -> u64 {
+        let entered = self
+            .queues
+            .cpu_ref(self.cpu)
+            .current_since_ns
+            .unwrap_or(self.now_ns);
+        entered.saturating_add(self.run.middle().max(1))
+    }
+
+    pub(super) fn situation(&self, refined: bool, view: &mut View) {
+        let cpu = self.queues.cpu_ref(self.cpu);
+        let current = self.current;
+        let entered = cpu.current_since_ns.unwrap_or(self.now_ns);
+        let out = &mut view.situation;
+        let median = current.runs.median();
+        out[s::ONE] = 1.0;
+        out[s::WAITING] = ln(1.0 + self.waiting as f32) / 4.0;
+        out[s::NONE_WAITS] = flag(self.waiting == 0);
+        out[s::ONE_WAITS] = flag(self.waiting == 1);
+        out[s::CURRENT_IDLE] = flag(current.pid == 0);
+        out[s::CURRENT_KTHREAD] = flag(current.kthread);
+        out[s::CURRENT_REAL_TIME] = flag(current.prio < 100);
+        out[s::CURRENT_VOLUNTARY] = current.voluntary;
+        out[s::NEW] = flag(median.is_none());
+        out[s::MEDIAN_RUN] = log_time(median.unwrap_or(FIRST_RUN_NS));
+        out[s::LAST_RUN] = log_time(current.runs.last().unwrap_or(FIRST_RUN_NS));
+        let (quartile1, quartile3) = current
+            .runs
+            .quartiles()
+            .unwrap_or((FIRST_RUN_NS, FIRST_RUN_NS));
+        out[s::QUARTILE1_RUN] = log_time(quartile1);
+        out[s::QUARTILE3_RUN] = log_time(quartile3);
+        let expected = log_time(self.run.middle());
+        out[s::EXPECTED_RUN] = expected;
+        out[s::EXPECTED_SPREAD] = log_time(self.run.run_ns[2]) - log_time(self.run.run_ns[0]);
+        let slice_left = current.fair.as_ref().and_then(|fair| {
+            let deadline = fair.own.deadline?;
+            Some((deadline.wrapping_sub(fair.own.vruntime) as i64).max(0) as u64)
+        });
+        if let Some(left) = slice_left {
+            out[s::SLICE_LEFT] = log_time(left);
+            out[s::RUN_AGAINST_SLICE] = (expected - out[s::SLICE_LEFT]).clamp(-1.0, 1.0);
+        }
+        out[s::MATCH] = self.counted.longest() as f32 / 12.0;
+        out[s::TOP_P] = self.counted.ranking.ranked.first().map_or(0.0, |(_, p)| *p);
+        out[s::REFINED] = flag(refined);
+        out[s::ELAPSED] = log_time(self.now_ns.saturating_sub(entered));
+        out[s::WAKES] = ln(1.0 + cpu.wakes as f32) / 4.0;
+
+        let waiting = match self.waiting {
+            0 => 0,
+            1 => 1,
+            2..=5 => 2,
+            _ => 3,
+        };
+        let leaver = if current.pid == 0 {
+            0
+        } else {
+            1 + usize::from(current.voluntary > 0.5)
+        };
+        let known = usize::from(self.counted.longest() >= 4);
+        view.selector = (waiting * LEAVERS + leaver) * KNOWN + known;
+        view.role = current.role;
+        debug_assert!(view.selector < SELECTORS);
+    }
+
+    pub(super) fn add(&self, sym: Sym, standing: Option<(usize, Standing)>, view: &mut View) {
+        let task = self.queues.task(sym);
+        // Filled in where it stays: a row of features is half a KiB.
+        view.candidates.push(Candidate {
+            sym: Some(sym),
+            features: self.unnamed,
+            code: task.code,
+            role: task.role,
+        });
+        let Some(Candidate { features: x, .. }) = view.candidates.last_mut() else {
+            return;
+        };
+        let busy = self.waiting > 0;
+        let idle = task.pid == 0;
+        let runnable = standing.is_some();
+        let asleep = !idle && !runnable && task.status == Status::Sleeping;
+        x[c::IDLE] = flag(idle);
+        x[c::IDLE_ALONE] = flag(idle && !busy);
+        x[c::IDLE_BUSY] = flag(idle && busy);
+        x[c::RUNNABLE] = flag(runnable);
+        x[c::ASLEEP_ALONE] = flag(asleep && !busy);
+        x[c::ASLEEP_BUSY] = flag(asleep && busy);
+        x[c::UNKNOWN] = flag(!idle && !runnable && !asleep);
+        x[c::KTHREAD] = flag(task.kthread && !idle);
+        x[c::SAME_PROCESS] =
+            flag(!idle && task.tgid != Task::UNKNOWN_TGID && task.tgid == self.current.tgid);
+        x[c::REAL_TIME] = flag(!idle && task.prio < 100);
+        if let (Some(own), Some(current)) = (&task.fair, &self.current.fair) {
+            x[c::SAME_GROUP] = flag(own.own.cfs_rq == current.own.cfs_rq);
+            x[c::DELAYED] = flag(asleep && own.delayed == Some(true));
+        }
+        if let Some((place, standing)) = standing {
+            let place = place as f32;
+            x[c::PLACE] = 1.0 / (1.0 + place);
+            x[c::LOG_PLACE] = ln(1.0 + place) / 4.0;
+            x[c::VRUNTIME_ABOVE] = log_time(standing.vruntime_above_ns);
+            x[c::DEADLINE_ABOVE] = log_time(standing.deadline_above_ns);
+            x[c::ELIGIBLE] = flag(standing.eligible);
+            x[c::GROUP_PICKED] = flag(standing.group_picked);
+            x[c::SINCE_WOKEN] = self.since(task.woken_ns);
+            let entered = self
+                .queues
+                .cpu_ref(self.cpu)
+                .current_since_ns
+                .unwrap_or(self.now_ns);
+            x[c::WOKEN_NOW] = flag(
+                task.woken_ns.is_some_and(|woken| woken >= entered) && task.since_ns >= entered,
+            );
+            x[c::WOKEN_LAST] = flag(self.queues.cpu_ref(self.cpu).last_woken == Some(sym));
+        }
+        if self.picks.if_sleeps == Some(sym) {
+            x[c::PICK_IF_SLEEPS] = 1.0;
+            x[c::PICK_IF_SLEEPS_LIKELY] = self.current.voluntary;
+        }
+        if self.picks.if_stays == Some(sym) {
+            x[c::PICK_IF_STAYS] = 1.0;
+            x[c::PICK_IF_STAYS_LIKELY] = 1.0 - self.current.voluntary;
+        }
+        if !idle {
+            x[c::SINCE_LEFT] = self.since(task.left_ns);
+            x[c::JUST_LEFT] = flag(
+                task.left_ns.is_some()
+                    && task.left_ns == self.queues.cpu_ref(self.cpu).current_since_ns,
+            );
+            x[c::LEFT_RUNNABLE] = flag(task.last_left_runnable);
+            x[c::WOKEN_BY_CURRENT] = flag(task.waker == Some(self.current.sym));
+            x[c::WOKE_CURRENT] = flag(self.current.waker == Some(sym));
+            x[c::VOLUNTARY] = task.voluntary;
+            x[c::MEDIAN_RUN] = log_time(task.runs.median().unwrap_or(FIRST_RUN_NS));
+            x[c::NEVER_RAN] = flag(task.switches == 0);
+            if let (true, Some(median)) = (asleep, task.sleeps.median()) {
+                let slept = self.now_ns.saturating_sub(task.since_ns);
+                x[c::OVERDUE] = (3.0 * (log_time(slept) - log_time(median))).clamp(-1.0, 1.0);
+            }
+        }
+    }
+}
