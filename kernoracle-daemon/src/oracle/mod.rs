@@ -10,6 +10,7 @@ mod cpu;
 mod fork;
 mod input;
 pub mod outcome;
+mod predict;
 mod scoring;
 mod teacher;
 
@@ -19,10 +20,9 @@ pub use fork::Outlook;
 
 use crate::baseline::Backoff;
 use crate::model::{
-    self, Counted, Linear, Lstm, Mixer, Model, Moment, Precision, Reference, RunTimes, Training,
-    Weights,
+    self, Counted, Linear, Lstm, Mixer, Model, Precision, Reference, RunTimes, Training, Weights,
 };
-use crate::runqueue::{Expected, RunQueues, Sym};
+use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
 use cause::{Turn, cause};
@@ -443,88 +443,6 @@ impl Oracle {
         state.refine_due = false;
         state.current = Some(next);
         hit
-    }
-
-    /// Predicts what follows the current task of `cpu`, from everything up to the last event.
-    fn predict(&mut self, cpu: u32, refined: bool, started: Option<u64>) {
-        let state = self.cpus[cpu as usize]
-            .as_deref_mut()
-            .expect("made before it is predicted for");
-        let Some(current) = state.current else { return };
-        let view = if refined {
-            state.window.refine()
-        } else {
-            state.window.last().map(|frame| &mut frame.at_switch)
-        };
-        let Some(view) = view else { return };
-        if refined {
-            let key = model::situations::woken(&self.queues, cpu, current);
-            state.contexts.set_situation(model::situations::WOKEN, key);
-            state.counted.situations = state.contexts.situations();
-        }
-        let moment = Moment {
-            cpu,
-            current,
-            now_ns: state.last_ts_ns,
-            refined,
-            run: Expected {
-                run_ns: state.course.forecast().quantiles_ns(),
-                elapsed_ns: (self.queues.cpu_ref(cpu).current_since_ns)
-                    .map_or(0, |since| state.last_ts_ns.saturating_sub(since)),
-            },
-        };
-        let picks = state
-            .gatherer
-            .gather(&self.queues, &state.counted, moment, view);
-        if !refined {
-            state.picks = picks;
-        }
-        self.weights.without.mask_view(view);
-        self.linear.candidates.score(refined, view);
-        self.linear.run.shift(view);
-        state.course.forecast().lay(view);
-        let pending = if refined {
-            &mut state.refined
-        } else {
-            &mut state.at_switch
-        };
-        if let Some(reference) = &self.reference {
-            reference
-                .score(cpu as usize, view, &mut pending.scores)
-                .expect("shapes are fixed");
-        } else {
-            model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
-        }
-        if let Some(start) = &self.start {
-            start.start_score(refined, view, pending.guard.start_scores());
-            pending.guard.mix(view, &mut pending.scores);
-        }
-        self.run_times
-            .correct(&state.course, view, &mut pending.scores);
-        let ready_ns = (self.config.live || started.is_some()).then(monotonic_ns);
-        pending.ready_ns = ready_ns.filter(|_| self.config.live);
-        pending.inference_ns = ready_ns
-            .zip(started)
-            .map(|(ready, started)| ready.saturating_sub(started));
-        if refined {
-            state.refined_stands = true;
-        } else {
-            state.predicted = true;
-        }
-    }
-
-    fn refine(&mut self, cpu: u32) {
-        let Some(Some(state)) = self.cpus.get_mut(cpu as usize) else {
-            return;
-        };
-        if std::mem::take(&mut state.refine_due)
-            && state.predicted
-            && !self.overload
-            && !self.forked
-        {
-            let started = self.config.timed.then(monotonic_ns);
-            self.predict(cpu, true, started);
-        }
     }
 
     /// Shows the teacher what was decided, and takes the weights that come of it.
