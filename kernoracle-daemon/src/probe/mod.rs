@@ -1,17 +1,20 @@
 //! The live kernel: load, attach, read. The only module that needs root.
 
 mod capabilities;
+mod config;
 mod decode;
 mod error;
 mod kernel;
 mod next_counts;
 mod offsets;
+mod pause;
 mod programs;
 mod ring;
 mod streams;
 mod tasks;
 
 pub use capabilities::{Check, capabilities};
+pub use config::Config;
 pub use error::ProbeError;
 pub use next_counts::NextCounts;
 pub use programs::{ProgramTime, time_programs};
@@ -22,27 +25,14 @@ use aya::{
     maps::{Array, Map, MapData, PerCpuArray, RingBuf},
 };
 use aya_log::EbpfLogger;
+use config::{available_bytes, check_cpus, check_memory, check_ring};
 use decode::{Present, Queues};
 use kernel::Kernel;
-use kernoracle_common::{Control, Counters, Limit, MAX_CPUS, PerCpu};
-use procfs::{Current as _, Meminfo};
+use kernoracle_common::{Control, Counters, Limit, PerCpu};
 use ring::Ring;
 use std::{collections::VecDeque, fmt, io, time::Duration};
 use streams::Streams;
 use tracing::{debug, warn};
-
-/// What to capture and how.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Bytes; a power of two and a multiple of the page size.
-    pub ring_bytes: u32,
-    /// Only these CPUs; empty for all.
-    pub cpus: Vec<u32>,
-    /// Keep the daemon's own switches.
-    pub include_self: bool,
-    /// How long an event may wait in the ring while little happens.
-    pub latency: Duration,
-}
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -272,16 +262,6 @@ impl Capture {
         })
     }
 
-    /// Says once that the snapshot that ends a pause has been handed out.
-    fn has_resumed(&mut self) -> bool {
-        let reached = self.synthetic.is_empty()
-            && (self.resumes_at).is_some_and(|position| self.ring.has_read(position));
-        if reached {
-            self.resumes_at = None;
-        }
-        reached
-    }
-
     /// Throws away what is queued, unread. Returns how many bytes.
     pub fn discard(&mut self) -> u64 {
         let before = self.ring.read_bytes();
@@ -354,61 +334,6 @@ impl Capture {
                 each(&gap);
             }
         }
-        Ok(())
-    }
-
-    /// Leaves out switches, wake-ups and migrations from now on, in the kernel: switches are only counted
-    /// ([`Activity::skipped`]). What is queued can still be drained, but what programs that are running at
-    /// this moment write comes later: [`Self::settle_pause`].
-    pub fn pause(&mut self) -> Result<(), ProbeError> {
-        self.settings.paused = 1;
-        set(&mut self.control, self.settings)
-    }
-
-    /// From now on the programs begin a pause when more bytes than this are queued: rather than lose events, and
-    /// before more is recorded than there is time for. At most half of the ring, so that what other CPUs are
-    /// writing at that moment has room.
-    pub fn limit(&mut self, queued_bytes: u64) -> Result<(), ProbeError> {
-        let pause_bytes = queued_bytes.clamp(1, self.ring.bytes() / 2);
-        self.limited = true;
-        self.limit
-            .set(0, Pod(Limit { pause_bytes }), 0)
-            .map_err(|error| map_error("LIMIT", error))
-    }
-
-    /// Whether a pause has begun: by [`Self::pause`], or by the programs, at the [`Self::limit`].
-    pub fn paused(&self) -> Result<bool, ProbeError> {
-        if self.settings.paused != 0 || !self.limited {
-            return Ok(self.settings.paused != 0);
-        }
-        let Pod(control) = self
-            .control
-            .get(&0, 0)
-            .map_err(|error| map_error("CONTROL", error))?;
-        Ok(control.paused != 0)
-    }
-
-    /// Sleeps until no program is running that began before the pause: all that was recorded before it is
-    /// in the ring then.
-    pub fn settle_pause(&mut self) {
-        kernel::wait_for_running_programs();
-    }
-
-    /// Ends a pause: records everything again, then takes a snapshot of all tasks that are on a run queue.
-    /// When that has been handed out, a drain ends with [`Drained::resumed`]: tasks that neither an event nor
-    /// the snapshot has told of sleep.
-    ///
-    /// Without a task iterator the snapshot comes from /proc, and has every task.
-    pub fn resume(&mut self) -> Result<(), ProbeError> {
-        self.settings.paused = 0;
-        self.settings.only_queued = 1;
-        set(&mut self.control, self.settings)?;
-        if self.iterates {
-            programs::run_iterator(&mut self.ebpf)?;
-        } else {
-            self.list_tasks()?;
-        }
-        self.resumes_at = Some(self.ring.end());
         Ok(())
     }
 
@@ -544,64 +469,5 @@ fn ring_unmapped(error: ProbeError, bytes: u32) -> ProbeError {
             ProbeError::RingTooLarge { bytes, source }
         }
         other => other,
-    }
-}
-
-fn check_ring(bytes: u32) -> Result<(), ProbeError> {
-    let page = ring::page_size() as u32;
-    if bytes.is_power_of_two() && bytes >= page {
-        return Ok(());
-    }
-    let suggestion = bytes
-        .checked_next_power_of_two()
-        .unwrap_or(1 << 31)
-        .max(page);
-    Err(ProbeError::RingSize {
-        bytes,
-        page,
-        suggestion,
-    })
-}
-
-/// The kernel would fill the ring's pages one by one until others' processes are killed for it: it has to be refused before.
-fn check_memory(ring_bytes: u32, available: Option<u64>) -> Result<(), ProbeError> {
-    match available {
-        // The rest of the machine goes on meanwhile, and needs some too.
-        Some(available) if u64::from(ring_bytes) > available - available / 8 => {
-            Err(ProbeError::RingBeyondMemory {
-                bytes: ring_bytes,
-                available,
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// `None` where /proc does not tell: then the kernel has the last word.
-fn available_bytes() -> Option<u64> {
-    Meminfo::current().ok()?.mem_available
-}
-
-fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError> {
-    let last = possible.min(MAX_CPUS) as u32 - 1;
-    match cpus.iter().find(|&&cpu| cpu > last) {
-        Some(&cpu) => Err(ProbeError::NoCpu { cpu, last }),
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ring_is_refused_that_would_leave_the_machine_no_memory() {
-        check_memory(1 << 30, Some(2 << 30)).unwrap();
-        check_memory(1 << 30, None).unwrap();
-        let error = check_memory(1 << 30, Some((1 << 30) + 4096)).unwrap_err();
-        assert!(
-            error.to_string().contains("use a smaller --ring-size"),
-            "{error}"
-        );
     }
 }
