@@ -1,5 +1,5 @@
 use super::*;
-use crate::trace::event::{Fair, Task};
+use crate::trace::event::{Body, Event, Fair, Switch, Task, Wake, WakeKind};
 
 const NICE_0: u32 = 1 << 20;
 

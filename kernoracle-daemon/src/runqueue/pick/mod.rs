@@ -8,30 +8,17 @@
 //! What waits is kept in order ([`super::FairQueue`]), so a question costs O(log n) in the number of waiting tasks, and O(g) in the number of
 //! groups among which they are spread.
 
+mod level;
+mod standing;
+mod virtual_time;
+
+pub use standing::{LISTED, Standing};
+
 use super::fair_queue::Preference;
-use super::tree::Key;
-use super::{FairQueue, RunQueues, Sleeper, Sym};
+use super::{RunQueues, Sleeper, Sym};
 use crate::trace::event::Entity;
-use std::cell::Cell;
-
-/// Waiting tasks that [`Picker::rank`] lists, the scheduler's first ones.
-pub const LISTED: usize = 16;
-
-/// How a runnable task stands in its own queue.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    pub sym: Sym,
-    /// 0 is the scheduler's choice, then the queue's order; tasks of queues that are not the choice come behind.
-    pub key: u64,
-    /// vruntime above the least one of its queue, ns.
-    pub vruntime_above_ns: u64,
-    /// Deadline above the earliest one of its queue, ns.
-    pub deadline_above_ns: u64,
-    pub eligible: bool,
-    /// Every group above it is the one that would be picked on its level.
-    pub group_picked: bool,
-    pub real_time: bool,
-}
+use level::Queue;
+use virtual_time::{NICE_0, renew, virtual_time};
 
 /// What would be picked, in the two ways in which the current task can leave.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,110 +61,6 @@ impl Expected {
 
     fn late(&self) -> u64 {
         self.at_least(self.run_ns[2])
-    }
-}
-
-/// One level: what is queued on one `cfs_rq`.
-#[derive(Clone, Debug)]
-struct Queue {
-    id: u32,
-    /// Reference for the sums, so that they do not overflow.
-    base: u64,
-    weight: i128,
-    weighted: i128,
-    least_vruntime: i64,
-    earliest_deadline: i64,
-    /// Preference of the choice on this queue, once there is one.
-    best: Option<Preference>,
-    /// Index of the tasks among the CPU's fair queues; the first `tasks` levels are these.
-    tasks: Option<usize>,
-    /// The mean, once it was asked for.
-    mean: Cell<Option<i64>>,
-}
-
-impl Queue {
-    fn new(id: u32, base: u64) -> Self {
-        Self {
-            id,
-            base,
-            weight: 0,
-            weighted: 0,
-            least_vruntime: i64::MAX,
-            earliest_deadline: i64::MAX,
-            best: None,
-            tasks: None,
-            mean: Cell::new(None),
-        }
-    }
-
-    /// The level of tasks that wait.
-    fn of(tasks: usize, queue: &FairQueue) -> Self {
-        Self {
-            weight: queue.weight,
-            weighted: queue.weighted,
-            least_vruntime: queue.least_vruntime(),
-            earliest_deadline: queue.earliest_deadline(),
-            tasks: Some(tasks),
-            ..Self::new(queue.id, queue.base)
-        }
-    }
-
-    /// The queue's mean vruntime, relative to its base.
-    fn mean(&self) -> i64 {
-        self.mean.get().unwrap_or_else(|| {
-            let mean = if self.weight > 0 {
-                (self.weighted / self.weight) as i64
-            } else {
-                0
-            };
-            self.mean.set(Some(mean));
-            mean
-        })
-    }
-
-    /// The greatest vruntime that is eligible, relative to the base.
-    fn limit(&self) -> i64 {
-        if self.weight > 0 {
-            let limit = self.weighted.div_euclid(self.weight);
-            limit.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
-        } else {
-            i64::MAX
-        }
-    }
-
-    fn relative(&self, value: u64) -> i64 {
-        value.wrapping_sub(self.base) as i64
-    }
-
-    /// Counts an entity in the mean, or with -1 takes it out.
-    fn weigh(&mut self, entity: &Entity, sign: i128) {
-        let weight = sign * i128::from(entity.weight);
-        self.weight += weight;
-        self.weighted += weight * i128::from(self.relative(entity.vruntime));
-        self.mean.set(None);
-    }
-
-    fn add(&mut self, entity: &Entity) {
-        let vruntime = self.relative(entity.vruntime);
-        self.weigh(entity, 1);
-        self.least_vruntime = self.least_vruntime.min(vruntime);
-        if let Some(deadline) = entity.deadline {
-            self.earliest_deadline = self.earliest_deadline.min(self.relative(deadline));
-        }
-    }
-
-    /// `entity_eligible`: `sum(w_i (v_i - v)) >= 0`.
-    fn eligible(&self, entity: &Entity) -> bool {
-        i128::from(self.relative(entity.vruntime)) * self.weight <= self.weighted
-    }
-
-    /// Smaller is preferred: the earliest eligible deadline; without deadlines the least vruntime.
-    fn preference(&self, entity: &Entity) -> Preference {
-        match entity.deadline {
-            Some(deadline) if self.eligible(entity) => (false, self.relative(deadline)),
-            Some(_) => (true, self.relative(entity.vruntime)),
-            None => (false, self.relative(entity.vruntime)),
-        }
     }
 }
 
@@ -233,120 +116,6 @@ impl Picker {
             if_stays,
         };
         (&self.listed, picks)
-    }
-
-    /// How a task that waits stood at the last [`Self::rank`].
-    pub fn standing(&self, queues: &RunQueues, sym: Sym) -> Standing {
-        let task = queues.task(sym);
-        let mut standing = Standing {
-            sym,
-            key: u64::MAX,
-            vruntime_above_ns: 0,
-            deadline_above_ns: 0,
-            eligible: true,
-            group_picked: false,
-            real_time: task.prio < 100,
-        };
-        if task.prio < 100 {
-            // `pick_next_task` asks the real-time class first; lower numbers are more urgent.
-            standing.key = u64::from(task.prio);
-            standing.group_picked = true;
-        } else if let Some(fair) = &task.fair
-            && let Some(queue) = self.find(fair.own.cfs_rq)
-        {
-            let own = &fair.own;
-            let vruntime = queue.relative(own.vruntime);
-            standing.vruntime_above_ns = (vruntime - queue.least_vruntime) as u64;
-            if let Some(deadline) = own.deadline {
-                standing.deadline_above_ns =
-                    (queue.relative(deadline) - queue.earliest_deadline) as u64;
-            }
-            standing.eligible = queue.eligible(own);
-            standing.group_picked = Some(own.cfs_rq) == self.picked_queue;
-            let (late, order) = queue.preference(own);
-            // Real time < the pick < its queue < ineligible there < other queues; inside, the order's low bits.
-            let class = match (self.picked == Some(sym), standing.group_picked, late) {
-                (true, ..) => 1,
-                (false, true, false) => 2,
-                (false, true, true) => 3,
-                (false, false, false) => 4,
-                (false, false, true) => 5,
-            };
-            let reference = if late {
-                queue.least_vruntime
-            } else {
-                queue.earliest_deadline.min(queue.least_vruntime)
-            };
-            standing.key = (class << 60)
-                | ((order.saturating_sub(reference)).max(0) as u64).min((1 << 60) - 1);
-        }
-        standing
-    }
-
-    /// Lists the first ones in the order of their keys, class by class until there are enough.
-    fn list(&mut self, queues: &RunQueues, cpu: u32) {
-        let mut front = std::mem::take(&mut self.front);
-        self.listed.clear();
-        let waiting = queues.cpu_ref(cpu);
-        // Of equals, the order of the CPU's own list.
-        let entry = |picker: &Self, sym: Sym| {
-            let index = queues.task(sym).queue_index.unwrap_or(u32::MAX);
-            (picker.standing(queues, sym), index)
-        };
-        let real_time = |sym: &&Sym| queues.task(**sym).prio < 100;
-        front.extend(
-            waiting
-                .unfair
-                .iter()
-                .filter(real_time)
-                .map(|&sym| entry(self, sym)),
-        );
-        self.take(&mut front);
-        front.extend(self.picked.map(|sym| entry(self, sym)));
-        self.take(&mut front);
-        for (own, late) in [(true, false), (true, true), (false, false), (false, true)] {
-            for queue in &self.queues {
-                let Some(tasks) = queue.tasks else { break };
-                if self.listed.len() >= LISTED || (Some(queue.id) == self.picked_queue) != own {
-                    continue;
-                }
-                let (mut taken, mut last) = (0, None);
-                let mut visit = |key: &Key| {
-                    // One more than fits, for the pick is among them; and all that equal the last.
-                    if taken > LISTED && last != Some(key.order) {
-                        return false;
-                    }
-                    taken += 1;
-                    last = Some(key.order);
-                    let sym = Sym::from_raw(key.sym);
-                    if self.picked != Some(sym) {
-                        front.push(entry(self, sym));
-                    }
-                    true
-                };
-                let tasks = &waiting.fair[tasks];
-                if late {
-                    tasks.late(queue.limit(), &mut visit);
-                } else {
-                    tasks.eligible(queue.limit(), &mut visit);
-                }
-            }
-            self.take(&mut front);
-        }
-        if self.listed.len() < LISTED {
-            let others = waiting.unfair.iter().filter(|sym| !real_time(sym));
-            front.extend(others.map(|&sym| entry(self, sym)));
-            self.take(&mut front);
-        }
-        self.front = front;
-    }
-
-    /// Moves the first ones of a class to the list, as many as fit.
-    fn take(&mut self, class: &mut Vec<(Standing, u32)>) {
-        class.sort_unstable_by_key(|(standing, index)| (standing.key, *index));
-        let room = LISTED - self.listed.len();
-        let first = class.drain(..).take(room).map(|(standing, _)| standing);
-        self.listed.extend(first);
     }
 
     /// The fair class's choice if the current task sleeps when it has run `until` then.
@@ -679,8 +448,6 @@ impl Picker {
     }
 }
 
-/// `NICE_0_LOAD` on 64 bit.
-const NICE_0: u32 = 1 << 20;
 /// What a task without a slice (before 6.6) gets at least: about a tick.
 const TICK_NS: u64 = 3_000_000;
 /// Deeper hierarchies than records carry are cut.
@@ -693,25 +460,4 @@ enum Until {
     SliceEnd,
     /// It has run for so many ns.
     Run(u64),
-}
-
-/// `calc_delta_fair`: run time in ns as an entity of this weight counts it.
-fn virtual_time(ns: u64, weight: u32) -> u64 {
-    match ns.checked_mul(u64::from(NICE_0)) {
-        _ if weight == NICE_0 => ns,
-        Some(product) => product / u64::from(weight),
-        None => (u128::from(ns) * u128::from(NICE_0) / u128::from(weight)) as u64,
-    }
-}
-
-/// `update_deadline`: once the slice is used up, the next one's deadline is `vruntime + slice / weight`.
-fn renew(entity: &mut Entity) {
-    let (Some(deadline), Some(slice)) = (entity.deadline, entity.slice) else {
-        return;
-    };
-    if (entity.vruntime.wrapping_sub(deadline) as i64) < 0 {
-        return;
-    }
-    let scaled = virtual_time(u64::from(slice), entity.weight.max(2));
-    entity.deadline = Some(entity.vruntime.wrapping_add(scaled));
 }
