@@ -1,4 +1,4 @@
-//! Figures in the final line, which must add up.
+//! Figures in lines of JSON, which must add up.
 
 use serde_json::Value;
 
@@ -22,6 +22,23 @@ pub fn share(line: &Value, pointer: &str) -> f64 {
     line.pointer(pointer)
         .and_then(Value::as_f64)
         .unwrap_or_else(|| panic!("no share {pointer} in {line}"))
+}
+
+/// Every switch that was seen is scored or has one of the known reasons why not: `seen = scored + unscored`.
+///
+/// # Panics
+///
+/// If that does not add up.
+pub fn assert_scores_add_up(scores: &Value) {
+    let unscored: u64 = ["first", "gap", "broken", "overload", "budget"]
+        .iter()
+        .map(|reason| count(scores, &format!("/unscored/{reason}")))
+        .sum();
+    assert_eq!(
+        count(scores, "/seen"),
+        count(scores, "/scored") + unscored,
+        "{scores}"
+    );
 }
 
 /// Every switch that the kernel made is accounted for: scored, not scored for a reason, or lost.

@@ -5,6 +5,7 @@ pub mod figures;
 pub mod limit;
 pub mod live;
 pub mod load;
+pub mod made;
 pub mod perf;
 pub mod sequence;
 pub mod table;

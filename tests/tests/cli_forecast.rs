@@ -1,52 +1,22 @@
 //! `train --recipe paper` and `forecast`: on traces that the test makes.
 
-use kernoracle::trace::{
-    TraceWriter,
-    event::{Body, Comm, Event, Switch, Task, Wake, WakeKind},
-    origin::Origin,
+use kernoracle::trace::event::WakeKind;
+use kernoracle_tests::{
+    kernoracle,
+    made::{Maker, switch, wake},
+    one_line_with,
 };
-use kernoracle_tests::{kernoracle, one_line_with};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-fn task(pid: u32) -> Task {
-    let (comm, prio) = match pid {
-        0 => ("swapper/0".to_owned(), 140),
-        pid => (format!("task-{pid}"), 120),
-    };
-    Task {
-        pid,
-        tgid: pid,
-        comm: Comm::new(&comm),
-        prio,
-        on_rq: pid != 0,
-        ..Task::default()
-    }
-}
-
 /// A client that idle wakes hands over to one of two servers, and back; now and then a third one comes in between. From switch `changed` on
 /// everything is different.
 fn write_trace(path: &Path, switches: usize, changed: usize) {
-    let origin = Origin {
-        cpus: 1,
-        ..Origin::default()
-    };
-    let mut writer = TraceWriter::create(path, &origin).unwrap();
-    let (mut seq, mut ts_ns, mut current, mut random) = (0, 1_000_000_000, 0, 7_u32);
-    let mut write = |ns: u64, body: Body| {
-        ts_ns += ns;
-        let event = Event {
-            ts_ns,
-            seq,
-            cpu: 0,
-            body,
-        };
-        writer.write(&event).unwrap();
-        seq += 1;
-    };
+    let mut trace = Maker::create(path, 1_000_000_000);
+    let (mut current, mut random) = (0, 7_u32);
     for at in 0..switches {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let rare = random >> 24 < 16;
@@ -61,31 +31,17 @@ fn write_trace(path: &Path, switches: usize, changed: usize) {
             (false, _) => 1,
         };
         if next != 0 {
-            let wake = Wake {
-                kind: WakeKind::Wakeup,
-                waker_pid: current,
-                target_cpu: 0,
-                task: task(next),
-            };
-            write(7_000, Body::Wake(wake));
+            trace.write(7_000, wake(WakeKind::Wakeup, current, next));
         }
-        let switch = Switch {
-            prev: task(current),
-            next: task(next),
-            prev_state: u32::from(current != 0),
-            preempt: false,
-            merged: false,
-            hidden_ns: 0,
-        };
         let ran = if at >= changed {
             900_000
         } else {
             10_000 + 5_000 * u64::from(current)
         };
-        write(ran, Body::Switch(switch));
+        trace.write(ran, switch(current, next));
         current = next;
     }
-    writer.finish().unwrap();
+    trace.finish();
 }
 
 const SWITCHES: usize = 2_000;

@@ -1,107 +1,12 @@
-//! `replay` and `eval` on trace files that the test makes.
+//! `replay` on trace files that the test makes; and which files it and `eval` refuse.
 
-use assert_cmd::Command;
-use kernoracle::trace::{
-    TraceWriter,
-    event::{Body, Comm, Event, Snapshot, Switch, Task, Wake, WakeKind},
-    origin::Origin,
+use kernoracle_tests::{
+    figures::{assert_scores_add_up, count},
+    kernoracle, made, one_line_with,
 };
 use predicates::prelude::*;
 use serde_json::Value;
-use std::{fs, path::Path};
-
-const PERIOD_NS: u64 = 1_000_000;
-
-fn kernoracle() -> Command {
-    kernoracle_tests::kernoracle()
-}
-
-fn task(pid: u32) -> Task {
-    let (comm, prio) = match pid {
-        0 => ("swapper/0".to_owned(), 140),
-        pid => (format!("task-{pid}"), 120),
-    };
-    Task {
-        pid,
-        tgid: pid,
-        comm: Comm::new(&comm),
-        prio,
-        on_rq: pid != 0,
-        ..Task::default()
-    }
-}
-
-/// On CPU 0, in turn: 1, 2, 3, idle; each for its pid in units of 100 us, idle until the period ends. A
-/// gap of seven events in the middle. Returns how many switches it has.
-fn write_trace(path: &Path, rounds: u64) -> u64 {
-    let mut writer = TraceWriter::create(
-        path,
-        &Origin {
-            cpus: 1,
-            ..Origin::default()
-        },
-    )
-    .unwrap();
-    let mut seq = 0;
-    let mut switches = 0;
-    let mut write = |ts_ns: u64, body: Body| {
-        switches += u64::from(matches!(body, Body::Switch(_)));
-        let numbers = if let Body::Gap { lost } = &body {
-            *lost
-        } else {
-            1
-        };
-        writer
-            .write(&Event {
-                ts_ns,
-                seq,
-                cpu: 0,
-                body,
-            })
-            .unwrap();
-        seq += numbers;
-    };
-    let start_ns = 5_000_000_000;
-    for pid in [1, 2, 3] {
-        let snapshot = Snapshot {
-            task: task(pid),
-            state: 1,
-            target_cpu: 0,
-            on_cpu: false,
-        };
-        write(start_ns, Body::Snapshot(snapshot));
-    }
-    for round in 0..rounds {
-        let mut ts_ns = start_ns + (round + 1) * PERIOD_NS;
-        if round == rounds / 2 {
-            write(ts_ns, Body::Gap { lost: 7 });
-        }
-        for pid in [1, 2, 3] {
-            let wake = |kind| Wake {
-                kind,
-                waker_pid: 0,
-                target_cpu: 0,
-                task: task(pid),
-            };
-            write(ts_ns, Body::Wake(wake(WakeKind::Waking)));
-            write(ts_ns, Body::Wake(wake(WakeKind::Wakeup)));
-        }
-        for (prev, next) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
-            let switch = Switch {
-                prev: task(prev),
-                next: task(next),
-                prev_state: u32::from(prev != 0),
-                preempt: false,
-                merged: false,
-                hidden_ns: 0,
-            };
-            ts_ns += 1000 + u64::from(prev) * 100_000;
-            write(ts_ns, Body::Switch(switch));
-        }
-    }
-    writer.finish().unwrap();
-    switches
-}
+use std::fs;
 
 fn json_lines(text: &[u8]) -> Vec<Value> {
     String::from_utf8(text.to_vec())
@@ -111,31 +16,11 @@ fn json_lines(text: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-fn count(value: &Value, pointer: &str) -> u64 {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_u64)
-        .unwrap_or_else(|| panic!("{pointer} in {value}"))
-}
-
-/// `seen = scored + unscored (by reason)`.
-fn adds_up(scores: &Value) {
-    let unscored: u64 = ["first", "gap", "broken", "overload", "budget"]
-        .iter()
-        .map(|reason| count(scores, &format!("/unscored/{reason}")))
-        .sum();
-    assert_eq!(
-        count(scores, "/seen"),
-        count(scores, "/scored") + unscored,
-        "{scores}"
-    );
-}
-
 #[test]
 fn twice_the_same_gives_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    let switches = write_trace(&trace, 600);
+    let switches = made::in_turn(&trace, 600);
     let replay = |name: &str, seed: &str| {
         let predictions = directory.path().join(name);
         let output = kernoracle()
@@ -171,7 +56,7 @@ fn twice_the_same_gives_the_same_bytes() {
     assert_eq!(end["type"], "final");
     assert_eq!(count(end, "/switches"), switches);
     assert_eq!(count(end, "/scores/seen"), switches);
-    adds_up(&end["scores"]);
+    assert_scores_add_up(&end["scores"]);
     assert_eq!(count(end, "/scores/scored"), records.len() as u64);
     assert_eq!(
         count(end, "/output/predictions_written"),
@@ -205,7 +90,7 @@ fn twice_the_same_gives_the_same_bytes() {
 fn every_switch_is_logged_when_asked() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    write_trace(&trace, 300);
+    made::in_turn(&trace, 300);
     let log = |arguments: &[&str]| {
         let output = kernoracle()
             .arg("replay")
@@ -254,7 +139,7 @@ fn every_switch_is_logged_when_asked() {
 fn text_is_for_a_person() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    write_trace(&trace, 1500);
+    made::in_turn(&trace, 1500);
     kernoracle()
         .arg("replay")
         .arg(&trace)
@@ -278,7 +163,7 @@ fn the_log_goes_to_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
     let log = directory.path().join("log");
-    write_trace(&trace, 100);
+    made::in_turn(&trace, 100);
     kernoracle()
         .arg("replay")
         .arg(&trace)
@@ -294,7 +179,7 @@ fn the_log_goes_to_a_file() {
 fn a_reader_that_leaves_ends_it_quietly() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    write_trace(&trace, 5000);
+    made::in_turn(&trace, 5000);
     let mut replay = std::process::Command::new(kernoracle_tests::binary())
         .arg("replay")
         .arg(&trace)
@@ -307,100 +192,6 @@ fn a_reader_that_leaves_ends_it_quietly() {
     let output = replay.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-}
-
-#[test]
-fn eval_adds_up() {
-    let directory = tempfile::tempdir().unwrap();
-    let (short, long) = (
-        directory.path().join("short.kot"),
-        directory.path().join("long.kot"),
-    );
-    let counts = [write_trace(&short, 50), write_trace(&long, 400)];
-    let output = kernoracle()
-        .args(["eval", "--json"])
-        .args([&short, &long])
-        .assert()
-        .success();
-    let json: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    let loads = json["loads"].as_array().unwrap();
-    assert_eq!(loads.len(), 2);
-    for (load, switches) in loads.iter().zip(counts) {
-        adds_up(&load["all"]);
-        adds_up(&load["after_warm_up"]);
-        for part in ["first_1000", "after_first_1000", "last_half"] {
-            adds_up(&load[part]);
-        }
-        let seen = |part: &str| count(load, &format!("/{part}/seen"));
-        assert_eq!(seen("first_1000") + seen("after_first_1000"), switches);
-        assert_eq!(seen("last_half"), switches - switches / 2);
-        let scored = count(load, "/all/scored");
-        assert_eq!(count(load, "/first_1000/scored"), scored.min(1000));
-        assert_eq!(count(load, "/all/ppm8/all/decisions"), scored);
-        let binned: u64 = load["all"]["calibration"]["bins"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|bin| count(bin, "/decisions"))
-            .sum();
-        assert_eq!(binned, scored);
-        let misses = load["all"]["misses"].as_object().unwrap();
-        let misses: u64 = misses.values().map(|count| count.as_u64().unwrap()).sum();
-        let top1 = load["all"]["at_switch"]["all"]["top1"].as_f64().unwrap();
-        let missed = (1.0 - top1) * scored as f64;
-        assert!(
-            (misses as f64 - missed).abs() < 1e-6,
-            "{misses} of {missed}"
-        );
-        assert_eq!(count(load, "/all/seen"), switches);
-        let warm_up = (switches as f64 * 0.7).floor() as u64;
-        assert_eq!(count(load, "/after_warm_up/seen"), switches - warm_up);
-    }
-    for (mean, part) in [
-        ("macro_mean", "all"),
-        ("macro_mean_after_warm_up", "after_warm_up"),
-    ] {
-        let of = |value: &Value, pointer: &str| {
-            value
-                .pointer(pointer)
-                .and_then(Value::as_f64)
-                .unwrap_or_else(|| panic!("{pointer} in {value}"))
-        };
-        let ece = ["ece", "refined_ece"].map(|name| {
-            let pointer = format!("/{part}/calibration/{name}");
-            let expected = f64::midpoint(of(&loads[0], &pointer), of(&loads[1], &pointer));
-            (of(&json[mean], &format!("/{name}")) - expected).abs()
-        });
-        assert!(ece.iter().all(|apart| *apart < 1e-12), "{mean} {ece:?}");
-        for predictor in [
-            "at_switch",
-            "refined",
-            "order1",
-            "backoff8",
-            "ppm8",
-            "scheduler",
-        ] {
-            for set in ["all", "without_idle"] {
-                let pointer = format!("/{predictor}/{set}/top1");
-                let expected =
-                    f64::midpoint(of(&loads[0][part], &pointer), of(&loads[1][part], &pointer));
-                assert!(
-                    (of(&json[mean], &pointer) - expected).abs() < 1e-12,
-                    "{mean}{pointer}"
-                );
-            }
-        }
-    }
-    kernoracle()
-        .arg("eval")
-        .args([&short, &long])
-        .assert()
-        .success()
-        .stdout(
-            predicate::str::contains("macro mean")
-                .and(predicate::str::contains("back-off-8"))
-                .and(predicate::str::contains("PPM-8")),
-        );
 }
 
 #[test]
@@ -424,7 +215,7 @@ fn files_that_are_no_traces_are_refused() {
                 .assert()
                 .code(2)
                 .stdout("")
-                .stderr(kernoracle_tests::one_line_with(&file.display().to_string()));
+                .stderr(one_line_with(&file.display().to_string()));
         }
         kernoracle()
             .arg("replay")
@@ -441,7 +232,7 @@ fn files_that_are_no_traces_are_refused() {
 fn a_cut_file_is_played_as_far_as_it_goes_and_reported() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
-    let switches = write_trace(&trace, 20_000);
+    let switches = made::in_turn(&trace, 20_000);
     let bytes = fs::read(&trace).unwrap();
     fs::write(&trace, &bytes[..bytes.len() / 2]).unwrap();
     let output = kernoracle()
@@ -456,12 +247,10 @@ fn a_cut_file_is_played_as_far_as_it_goes_and_reported() {
         ])
         .assert()
         .code(2)
-        .stderr(kernoracle_tests::one_line_with(
-            &trace.display().to_string(),
-        ));
+        .stderr(one_line_with(&trace.display().to_string()));
     let lines = json_lines(&output.get_output().stdout);
     let end = lines.last().unwrap();
-    adds_up(&end["scores"]);
+    assert_scores_add_up(&end["scores"]);
     assert!(count(end, "/scores/seen") < switches);
     assert!(count(end, "/trace_lost/bytes") > 0);
     kernoracle()
@@ -470,7 +259,7 @@ fn a_cut_file_is_played_as_far_as_it_goes_and_reported() {
         .assert()
         .code(2)
         .stdout(predicate::str::contains("macro mean"))
-        .stderr(kernoracle_tests::one_line_with("offset"));
+        .stderr(one_line_with("offset"));
 }
 
 #[test]
@@ -478,7 +267,7 @@ fn a_model_that_is_none_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
     let model = directory.path().join("a.safetensors");
-    write_trace(&trace, 10);
+    made::in_turn(&trace, 10);
     for content in [None, Some("not safetensors")] {
         if let Some(content) = content {
             fs::write(&model, content).unwrap();
@@ -491,9 +280,7 @@ fn a_model_that_is_none_is_refused() {
             .assert()
             .code(2)
             .stdout("")
-            .stderr(kernoracle_tests::one_line_with(
-                &model.display().to_string(),
-            ));
+            .stderr(one_line_with(&model.display().to_string()));
     }
 }
 
@@ -502,7 +289,7 @@ fn a_model_that_was_saved_is_used_again() {
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("a.kot");
     let model = directory.path().join("a.safetensors");
-    write_trace(&trace, 300);
+    made::in_turn(&trace, 300);
     kernoracle()
         .arg("replay")
         .arg(&trace)

@@ -1,11 +1,11 @@
 //! `train`: on traces that the test makes.
 
-use kernoracle::trace::{
-    TraceWriter,
-    event::{Body, Comm, Event, Switch, Task, Wake, WakeKind},
-    origin::Origin,
+use kernoracle::trace::event::WakeKind;
+use kernoracle_tests::{
+    binary, kernoracle,
+    made::{Maker, switch, wake},
+    one_line_with,
 };
-use kernoracle_tests::{binary, kernoracle, one_line_with};
 use predicates::prelude::*;
 use std::{
     fs,
@@ -15,40 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn task(pid: u32) -> Task {
-    let (comm, prio) = match pid {
-        0 => ("swapper/0".to_owned(), 140),
-        pid => (format!("task-{pid}"), 120),
-    };
-    Task {
-        pid,
-        tgid: pid,
-        comm: Comm::new(&comm),
-        prio,
-        on_rq: pid != 0,
-        ..Task::default()
-    }
-}
-
 /// Rounds in which idle hands over to one of `tasks` in turn, and that one wakes another before idle comes back.
 fn write_trace(path: &Path, rounds: u32, tasks: u32) {
-    let origin = Origin {
-        cpus: 1,
-        ..Origin::default()
-    };
-    let mut writer = TraceWriter::create(path, &origin).unwrap();
-    let (mut seq, mut ts_ns) = (0, 1_000_000_000);
-    let mut write = |ns: u64, body: Body| {
-        ts_ns += ns;
-        let event = Event {
-            ts_ns,
-            seq,
-            cpu: 0,
-            body,
-        };
-        writer.write(&event).unwrap();
-        seq += 1;
-    };
+    let mut trace = Maker::create(path, 1_000_000_000);
     for round in 0..rounds {
         let first = 1 + round % tasks;
         let second = 1 + (round * round + 1) % tasks;
@@ -60,26 +29,12 @@ fn write_trace(path: &Path, rounds: u32, tasks: u32) {
         for pair in chain.windows(2) {
             let (prev, next) = (pair[0], pair[1]);
             if next != 0 {
-                let wake = Wake {
-                    kind: WakeKind::Wakeup,
-                    waker_pid: prev,
-                    target_cpu: 0,
-                    task: task(next),
-                };
-                write(20_000, Body::Wake(wake));
+                trace.write(20_000, wake(WakeKind::Wakeup, prev, next));
             }
-            let switch = Switch {
-                prev: task(prev),
-                next: task(next),
-                prev_state: u32::from(prev != 0),
-                preempt: false,
-                merged: false,
-                hidden_ns: 0,
-            };
-            write(30_000 + u64::from(prev) * 5_000, Body::Switch(switch));
+            trace.write(30_000 + u64::from(prev) * 5_000, switch(prev, next));
         }
     }
-    writer.finish().unwrap();
+    trace.finish();
 }
 
 struct Place {
