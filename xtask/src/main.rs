@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod docs;
 mod paper;
+mod picture;
 mod run;
 mod setup;
 mod test;
