@@ -7,14 +7,15 @@
 //! - `point CPUS TASKS WAITING DECISIONS`: that point alone, in this process.
 //! - `write FILE CPUS TASKS WAITING DECISIONS`: the stream as a trace file, for `kernoracle replay`.
 
+#[path = "common/oracle.rs"]
+mod oracle;
 #[path = "common/stream.rs"]
 mod stream;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hdrhistogram::Histogram;
-use kernoracle::model::Model;
 use kernoracle::oracle::outcome::{Decision, Sink, Unscored};
-use kernoracle::oracle::{Config, Engine, Learning, Oracle, StartFrom};
+use kernoracle::oracle::{Learning, Oracle};
 use kernoracle::trace::TraceWriter;
 use kernoracle::trace::event::Event;
 use kernoracle::trace::origin::{Origin, Scheduler};
@@ -186,19 +187,8 @@ fn point(shape: Shape, decisions: usize) -> Result<()> {
     let mut stream = Stream::new(shape);
     let mut events = Vec::new();
     let before_bytes = peak_rss_bytes()?;
-    let config = Config {
-        window: 64,
-        seed: 1,
-        // The network's steps are in a thread of their own in `run`: they are left out here.
-        learning: Learning::Inline {
-            every: Learning::NEVER,
-        },
-        engine: Engine::Plain,
-        model: StartFrom::Default,
-        live: false,
-        timed: true,
-    };
-    let mut oracle = Oracle::with_model(config, Model::embedded()?, "embedded".to_owned())?;
+    // The network's steps are in a thread of their own in `run`: they are left out here.
+    let mut oracle = oracle::embedded(Learning::NEVER, true);
     play(
         &mut oracle,
         &mut stream,

@@ -1,11 +1,12 @@
 //! Predicting and learning allocate nothing once a trace's tasks are known: a counting allocator watches.
 
+#[path = "../benches/common/oracle.rs"]
+mod oracle;
 #[path = "../benches/common/stream.rs"]
 mod stream;
 
-use kernoracle::model::Model;
 use kernoracle::oracle::outcome::{Decision, Sink, Unscored};
-use kernoracle::oracle::{Config, Engine, Learning, Oracle, StartFrom};
+use kernoracle::oracle::{Learning, Oracle};
 use kernoracle::trace::event::Event;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -74,21 +75,8 @@ fn allocations(oracle: &mut Oracle, events: &[Event], counted: &mut Counted) -> 
 
 #[test]
 fn predicting_and_learning_allocate_nothing() {
-    let config = Config {
-        window: 64,
-        seed: 1,
-        // The linear parts and the counts learn at every switch and windows are kept; the network's steps, in candle, are not due here.
-        learning: Learning::Inline {
-            every: Learning::NEVER - 1,
-        },
-        engine: Engine::Plain,
-        model: StartFrom::Default,
-        live: false,
-        timed: false,
-    };
-    let model = Model::embedded().expect("the binary holds a model");
-    let mut oracle =
-        Oracle::with_model(config, model, "embedded".to_owned()).expect("it is usable");
+    // The linear parts and the counts learn at every switch and windows are kept; the network's steps, in candle, are not due here.
+    let mut oracle = oracle::embedded(Learning::NEVER - 1, false);
     let mut stream = Stream::new(Shape {
         cpus: 2,
         tasks: 40,

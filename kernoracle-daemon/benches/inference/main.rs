@@ -4,6 +4,8 @@
 //! - `-- instructions`: instructions a call, counted by callgrind, a line of JSON for each part. They hardly differ from run to run, so
 //!   that small changes show. callgrind's CPU has AVX2 and no AVX-512.
 
+#[path = "../common/oracle.rs"]
+mod oracle;
 mod parts;
 #[path = "../common/stream.rs"]
 mod stream;

@@ -1,16 +1,17 @@
 //! What is measured: each part in several sizes, as a function to be called again and again.
 
+use crate::oracle;
 use crate::stream::{Shape, Stream};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{LSTM, LSTMConfig, RNN as _, VarBuilder, rnn::LSTMState};
 use kernoracle::baseline::Contexts;
 use kernoracle::model::situations::{self, Runs};
 use kernoracle::model::{
-    Candidate, Counted, Gatherer, Lstm, Mixer, Model, Moment, Scores, Vector, View, WakeCounts,
-    Weights, lstm_step, score, shape,
+    Candidate, Counted, Gatherer, Lstm, Mixer, Moment, Scores, Vector, View, WakeCounts, Weights,
+    lstm_step, score, shape,
 };
+use kernoracle::oracle::Learning;
 use kernoracle::oracle::outcome::{Decision, Sink, Unscored};
-use kernoracle::oracle::{Config, Engine, Learning, Oracle, StartFrom};
 use kernoracle::runqueue::{Expected, Picker, RunQueues};
 use kernoracle::trace::event::{Body, Switch};
 use rand::{Rng as _, SeedableRng as _};
@@ -305,20 +306,7 @@ const LOT: usize = 32_768;
 
 /// Everything that an oracle does from one switch to the next: score, learn, count, predict at the switch and after the wake-ups behind it.
 fn decision(waiting: u32) -> Box<dyn FnMut()> {
-    let config = Config {
-        window: 64,
-        seed: 1,
-        learning: Learning::Inline {
-            every: Learning::NEVER,
-        },
-        engine: Engine::Plain,
-        model: StartFrom::Default,
-        live: false,
-        timed: false,
-    };
-    let model = Model::embedded().expect("the binary holds a model");
-    let mut oracle =
-        Oracle::with_model(config, model, "embedded".to_owned()).expect("it is usable");
+    let mut oracle = oracle::embedded(Learning::NEVER, false);
     let mut stream = Stream::new(Shape {
         cpus: 1,
         tasks: 3 * waiting + 1,
