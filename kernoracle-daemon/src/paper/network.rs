@@ -156,7 +156,7 @@ impl Network {
         gradient: &mut [f32],
     ) -> Loss {
         let loss = self.loss(layout, weights, batch);
-        let width = layout.width;
+        let (width, sequences) = (layout.width, batch.sequences);
         let rows = batch.inputs().len();
         let scale = (2.0 / numbers as f64) as f32;
         // `out` holds the errors now.
@@ -172,33 +172,17 @@ impl Network {
         self.d_hidden.clear();
         self.d_hidden.resize(rows * HIDDEN, 0.0);
         add_product(&mut self.d_hidden, errors, linear.t());
-        let tape = &mut self.second;
-        let layer = &layout.second;
-        backward(
-            weights,
-            layer,
-            batch.sequences,
-            tape,
-            &mut self.d_hidden,
-            gradient,
-        );
+        let (layer, tape, d_hidden) = (&layout.second, &mut self.second, &mut self.d_hidden);
+        backward(weights, layer, sequences, tape, d_hidden, gradient);
         let d_gates = Matrix::new(&tape.gates, rows, GATES);
         let below = Matrix::new(&self.first.hidden, rows, HIDDEN);
         add_product(&mut gradient[layer.input.clone()], below.t(), d_gates);
 
         let input = Matrix::new(&weights[layer.input.clone()], HIDDEN, GATES);
-        self.d_hidden.fill(0.0);
-        add_product(&mut self.d_hidden, d_gates, input.t());
-        let tape = &mut self.first;
-        let layer = &layout.first;
-        backward(
-            weights,
-            layer,
-            batch.sequences,
-            tape,
-            &mut self.d_hidden,
-            gradient,
-        );
+        d_hidden.fill(0.0);
+        add_product(d_hidden, d_gates, input.t());
+        let (layer, tape) = (&layout.first, &mut self.first);
+        backward(weights, layer, sequences, tape, d_hidden, gradient);
         let (places, time) = gradient[layer.input.clone()].split_at_mut((width - 1) * GATES);
         for (gates, sample) in tape.gates.chunks_exact(GATES).zip(batch.inputs()) {
             if let Some(place) = sample.place {
