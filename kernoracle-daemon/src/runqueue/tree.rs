@@ -3,7 +3,11 @@
 //!
 //! A treap (Seidel and Aragon 1996) in one array: inserting and removing cost O(log n) and, once the array has grown, no allocation.
 
+use std::cmp::Ordering;
+
 const NONE: u32 = u32::MAX;
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
 
 /// What orders the entries: earlier first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +26,8 @@ struct Node {
     /// The least `low` of the subtree.
     least: i64,
     priority: u32,
-    left: u32,
-    right: u32,
+    /// [`LEFT`] come before it, [`RIGHT`] behind.
+    below: [u32; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +65,7 @@ impl Tree {
             low,
             least: low,
             priority: self.random,
-            left: NONE,
-            right: NONE,
+            below: [NONE; 2],
         };
         let new = if let Some(place) = self.free.pop() {
             self.nodes[place as usize] = node;
@@ -84,7 +87,7 @@ impl Tree {
     /// The first entry.
     pub(super) fn first(&self) -> Option<&Key> {
         let mut at = self.nodes.get(self.root as usize)?;
-        while let Some(left) = self.nodes.get(at.left as usize) {
+        while let Some(left) = self.nodes.get(at.below[LEFT] as usize) {
             at = left;
         }
         Some(&at.key)
@@ -104,9 +107,9 @@ impl Tree {
         let Some(node) = self.nodes.get(at as usize).filter(|n| n.least <= limit) else {
             return true;
         };
-        self.within_below(node.left, limit, visit)
+        self.within_below(node.below[LEFT], limit, visit)
             && (node.low > limit || visit(&node.key))
-            && self.within_below(node.right, limit, visit)
+            && self.within_below(node.below[RIGHT], limit, visit)
     }
 
     fn behind_below(&self, at: u32, order: i64, visit: &mut impl FnMut(&Key, i64) -> bool) -> bool {
@@ -114,59 +117,45 @@ impl Tree {
             return true;
         };
         if node.key.order <= order {
-            return self.behind_below(node.right, order, visit);
+            return self.behind_below(node.below[RIGHT], order, visit);
         }
-        self.behind_below(node.left, order, visit)
+        self.behind_below(node.below[LEFT], order, visit)
             && visit(&node.key, node.low)
-            && self.behind_below(node.right, order, visit)
+            && self.behind_below(node.below[RIGHT], order, visit)
     }
 
     fn insert_below(&mut self, at: u32, new: u32) -> u32 {
         if at == NONE {
             return new;
         }
-        let goes_left = self.nodes[new as usize].key < self.nodes[at as usize].key;
-        if goes_left {
-            let left = self.insert_below(self.nodes[at as usize].left, new);
-            self.nodes[at as usize].left = left;
-            if self.nodes[left as usize].priority > self.nodes[at as usize].priority {
-                self.nodes[at as usize].left = self.nodes[left as usize].right;
-                self.nodes[left as usize].right = at;
-                self.update(at);
-                self.update(left);
-                return left;
-            }
-        } else {
-            let right = self.insert_below(self.nodes[at as usize].right, new);
-            self.nodes[at as usize].right = right;
-            if self.nodes[right as usize].priority > self.nodes[at as usize].priority {
-                self.nodes[at as usize].right = self.nodes[right as usize].left;
-                self.nodes[right as usize].left = at;
-                self.update(at);
-                self.update(right);
-                return right;
-            }
+        let side = usize::from(self.nodes[new as usize].key >= self.nodes[at as usize].key);
+        let child = self.insert_below(self.nodes[at as usize].below[side], new);
+        self.nodes[at as usize].below[side] = child;
+        if self.nodes[child as usize].priority <= self.nodes[at as usize].priority {
+            self.update(at);
+            return at;
         }
+        // The child comes up; what lies between the two changes over.
+        self.nodes[at as usize].below[side] = self.nodes[child as usize].below[1 - side];
+        self.nodes[child as usize].below[1 - side] = at;
         self.update(at);
-        at
+        self.update(child);
+        child
     }
 
     fn remove_below(&mut self, at: u32, key: &Key) -> u32 {
         let Some(node) = self.nodes.get(at as usize).copied() else {
             return at;
         };
-        match key.cmp(&node.key) {
-            std::cmp::Ordering::Less => {
-                self.nodes[at as usize].left = self.remove_below(node.left, key);
-            }
-            std::cmp::Ordering::Greater => {
-                self.nodes[at as usize].right = self.remove_below(node.right, key);
-            }
-            std::cmp::Ordering::Equal => {
+        let side = match key.cmp(&node.key) {
+            Ordering::Less => LEFT,
+            Ordering::Greater => RIGHT,
+            Ordering::Equal => {
                 self.free.push(at);
-                return self.merge(node.left, node.right);
+                return self.merge(node.below[LEFT], node.below[RIGHT]);
             }
-        }
+        };
+        self.nodes[at as usize].below[side] = self.remove_below(node.below[side], key);
         self.update(at);
         at
     }
@@ -180,13 +169,13 @@ impl Tree {
             return left;
         }
         if self.nodes[left as usize].priority > self.nodes[right as usize].priority {
-            let below = self.merge(self.nodes[left as usize].right, right);
-            self.nodes[left as usize].right = below;
+            let below = self.merge(self.nodes[left as usize].below[RIGHT], right);
+            self.nodes[left as usize].below[RIGHT] = below;
             self.update(left);
             left
         } else {
-            let below = self.merge(left, self.nodes[right as usize].left);
-            self.nodes[right as usize].left = below;
+            let below = self.merge(left, self.nodes[right as usize].below[LEFT]);
+            self.nodes[right as usize].below[LEFT] = below;
             self.update(right);
             right
         }
@@ -195,7 +184,8 @@ impl Tree {
     fn update(&mut self, at: u32) {
         let node = self.nodes[at as usize];
         let least = |at: u32| self.nodes.get(at as usize).map_or(i64::MAX, |n| n.least);
-        self.nodes[at as usize].least = node.low.min(least(node.left)).min(least(node.right));
+        let [left, right] = node.below.map(least);
+        self.nodes[at as usize].least = node.low.min(left).min(right);
     }
 }
 
