@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod both;
 pub mod daemon;
 pub mod figures;
 pub mod limit;
