@@ -17,6 +17,9 @@ const RECENT: usize = 8;
 /// Expected run time of a task that has not run yet, ns.
 const FIRST_RUN_NS: u64 = 100_000;
 
+/// Place of those that wait behind the listed ones: exactly where matters little.
+const BEHIND: usize = 16;
+
 /// Factors of the choice of the mixer's weights: who leaves, and whether a long context is known.
 const LEAVERS: usize = 3;
 const KNOWN: usize = 2;
@@ -186,9 +189,8 @@ impl Gatherer {
                 && let Some(task) = queues.get(sym)
                 && (task.pid != 0 || sym == idle)
             {
-                // Beyond the listed ones the exact place matters little.
                 let waits = task.status == Status::Runnable && task.cpu == cpu;
-                let standing = waits.then(|| (LISTED, self.picker.standing(queues, sym)));
+                let standing = waits.then(|| (BEHIND, self.picker.standing(queues, sym)));
                 places.list(sym, view.candidates.len());
                 scene.add(sym, standing, view);
             }

@@ -5,7 +5,7 @@ use crate::runqueue::tree::Key;
 use crate::runqueue::{RunQueues, Sym};
 
 /// Waiting tasks that [`Picker::rank`] lists, the scheduler's first ones.
-pub const LISTED: usize = 16;
+pub const LISTED: usize = 6;
 
 /// How a runnable task stands in its own queue.
 #[derive(Clone, Copy, Debug)]
