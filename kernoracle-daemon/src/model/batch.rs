@@ -31,7 +31,6 @@ pub(super) struct Batch {
     pub targets: Tensor,
     /// `[N]`
     pub weights: Tensor,
-    pub weight_sum: f64,
     /// `[N]`, 1 for at-switch views.
     pub at_switch: Tensor,
     /// `[N, 1]`
@@ -41,7 +40,6 @@ pub(super) struct Batch {
     /// `[N, 1]`
     pub run_time: Tensor,
     pub run_known: Tensor,
-    pub run_sum: f64,
 }
 
 /// A view and what it counts for.
@@ -76,6 +74,15 @@ impl<'a> BatchBuilder<'a> {
             weight,
             run_time,
         });
+    }
+
+    /// Sum of the weights, and how many run times are known.
+    pub fn sums(&self) -> (f32, usize) {
+        let known = self.entries.iter().filter(|entry| entry.run_time.is_some());
+        (
+            self.entries.iter().map(|entry| entry.weight).sum(),
+            known.count(),
+        )
     }
 
     pub fn build(self, device: &Device) -> Result<Batch> {
@@ -119,8 +126,6 @@ impl<'a> BatchBuilder<'a> {
             run_time.push(entry.run_time.unwrap_or(view.run_base));
             run_known.push(f32::from(u8::from(entry.run_time.is_some())));
         }
-        let weight_sum = f64::from(weights.iter().sum::<f32>()).max(1.0);
-        let run_sum = f64::from(run_known.iter().sum::<f32>()).max(1.0) * QUANTILES as f64;
         Ok(Batch {
             n,
             k,
@@ -135,13 +140,11 @@ impl<'a> BatchBuilder<'a> {
             selected: Tensor::from_vec(selected, n, device)?,
             targets: Tensor::from_vec(targets, (n, 1), device)?,
             weights: Tensor::from_vec(weights, n, device)?,
-            weight_sum,
             at_switch: Tensor::from_vec(at_switch, n, device)?,
             run_base: Tensor::from_vec(run_base, (n, 1), device)?,
             run_shift: Tensor::from_vec(run_shift, (n, QUANTILES), device)?,
             run_time: Tensor::from_vec(run_time, (n, 1), device)?,
             run_known: Tensor::from_vec(run_known, (n, 1), device)?,
-            run_sum,
         })
     }
 }

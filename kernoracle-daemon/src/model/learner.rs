@@ -1,16 +1,17 @@
 //! Truncated back-propagation through time on recent windows.
 
-use super::frame::{Frame, Window};
+use super::frame::Window;
 use super::kept::Kept;
-use super::net::Net;
+use super::net::{Net, Whole};
 use super::weights::Weights;
+use candle_core::backprop::GradStore;
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
 /// Windows kept to learn from again.
-const KEPT: usize = 32;
+const KEPT: usize = 16;
 /// Windows in one step.
 const BATCH: usize = 4;
 const RATE: f64 = 2e-3;
@@ -133,18 +134,36 @@ impl Learner {
             }
         }
         let fell_back = self.compare(newest)?;
-        let windows: Vec<Vec<Frame>> = chosen.iter().map(|&i| self.kept[i].frames()).collect();
-        let windows: Vec<&[Frame]> = windows.iter().map(Vec::as_slice).collect();
-        let loss = self.net.loss(&windows, &[])?;
-        self.optimiser.backward_step(&loss.total)?;
+        // One window at a time, or the tensors of all of them would be most of the daemon's memory.
+        let mut whole = Whole::default();
+        for &i in &chosen {
+            whole.add(&self.kept[i].frames());
+        }
+        let mut gradients: Option<GradStore> = None;
+        let (mut bits, mut decisions) = (0.0, 0.0);
+        for &i in &chosen {
+            let frames = self.kept[i].frames();
+            let loss = self.net.loss_in(&[&frames], &[], whole)?;
+            bits += loss.bits * loss.decisions;
+            decisions += loss.decisions;
+            let more = loss.total.backward()?;
+            match &mut gradients {
+                Some(gradients) => gradients.extend(more)?,
+                None => gradients = Some(more),
+            }
+        }
+        if let Some(gradients) = &gradients {
+            self.optimiser.step(gradients)?;
+        }
+        let bits = bits / decisions;
         let weights = self.net.weights()?;
-        if !weights.finite() || !loss.bits.is_finite() {
+        if !weights.finite() || !bits.is_finite() {
             self.restart()?;
             return Ok(None);
         }
         self.good = weights;
         Ok(Some(StepReport {
-            loss_bits: loss.bits,
+            loss_bits: bits,
             fell_back,
         }))
     }

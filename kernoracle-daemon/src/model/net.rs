@@ -65,6 +65,43 @@ pub(super) struct Loss {
     pub total: Tensor,
     /// Mean log-loss of the at-switch predictions, bits.
     pub bits: f32,
+    /// How many at-switch predictions that is.
+    pub decisions: f32,
+}
+
+/// What a loss is the mean over: of windows of which only some are looked at, all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Whole {
+    /// Sum of the predictions' weights.
+    weight: f32,
+    /// Run times that are known.
+    runs: usize,
+}
+
+impl Whole {
+    /// A window more.
+    pub(super) fn add(&mut self, window: &[Frame]) {
+        let mut batch = BatchBuilder::default();
+        counted(window, 0, &mut batch);
+        let (weight, runs) = batch.sums();
+        self.weight += weight;
+        self.runs += runs;
+    }
+}
+
+/// Adds a window's predictions that count; its first row of the LSTM's output is `row`.
+fn counted<'a>(window: &'a [Frame], row: u32, batch: &mut BatchBuilder<'a>) {
+    for (t, frame) in window.iter().enumerate().skip(WARM_UP) {
+        let row = row + t as u32;
+        if frame.at_switch.target.is_some() {
+            batch.add(row, &frame.at_switch, false, 1.0, frame.run_time);
+        }
+        if let Some(refined) = &frame.refined
+            && refined.target.is_some()
+        {
+            batch.add(row, refined, true, REFINED_WEIGHT, None);
+        }
+    }
 }
 
 impl std::fmt::Debug for Net {
@@ -264,6 +301,20 @@ impl Net {
     /// Mean loss over windows of equal length, each a slice of frames without a gap. `starts` is the LSTM's state before each
     /// window; zero without.
     pub(super) fn loss(&self, windows: &[&[Frame]], starts: &[&Lstm]) -> Result<Loss> {
+        let mut whole = Whole::default();
+        for window in windows {
+            whole.add(window);
+        }
+        self.loss_in(windows, starts, whole)
+    }
+
+    /// The share of these windows in the mean loss of all that `whole` is of: such shares, and their gradients, add up to it and to its.
+    pub(super) fn loss_in(
+        &self,
+        windows: &[&[Frame]],
+        starts: &[&Lstm],
+        whole: Whole,
+    ) -> Result<Loss> {
         let device = Device::Cpu;
         let length = windows.iter().map(|window| window.len()).min().unwrap_or(0);
         let hidden = if self.without.lstm {
@@ -281,22 +332,13 @@ impl Net {
 
         let mut batch = BatchBuilder::default();
         for (b, window) in windows.iter().enumerate() {
-            for (t, frame) in window[..length].iter().enumerate().skip(WARM_UP) {
-                let row = (b * length + t) as u32;
-                if frame.at_switch.target.is_some() {
-                    batch.add(row, &frame.at_switch, false, 1.0, frame.run_time);
-                }
-                if let Some(refined) = &frame.refined
-                    && refined.target.is_some()
-                {
-                    batch.add(row, refined, true, REFINED_WEIGHT, None);
-                }
-            }
+            counted(&window[..length], (b * length) as u32, &mut batch);
         }
         let batch = batch.build(&device)?;
         let (log_p, run) = self.heads(&hidden.index_select(&batch.rows, 0)?, &batch)?;
         let surprise = log_p.gather(&batch.targets, 1)?.squeeze(1)?.neg()?;
-        let log_loss = ((&surprise * &batch.weights)?.sum_all()? / batch.weight_sum)?;
+        let log_loss =
+            ((&surprise * &batch.weights)?.sum_all()? / f64::from(whole.weight.max(1.0)))?;
 
         // Pinball loss in the logarithm: max(q e, (q - 1) e) with e = actual - predicted.
         let error = batch.run_time.broadcast_sub(&run)?;
@@ -304,7 +346,8 @@ impl Net {
         let pinball = error
             .broadcast_mul(&levels)?
             .maximum(&error.broadcast_mul(&(&levels - 1.0)?)?)?;
-        let run_loss = (pinball.broadcast_mul(&batch.run_known)?.sum_all()? / batch.run_sum)?;
+        let run_loss = (pinball.broadcast_mul(&batch.run_known)?.sum_all()?
+            / (whole.runs.max(1) * QUANTILES) as f64)?;
 
         let at_switch = batch.at_switch.sum_all()?.to_scalar::<f32>()?.max(1.0);
         let bits = (&surprise * &batch.at_switch)?
@@ -315,6 +358,7 @@ impl Net {
         Ok(Loss {
             total: (log_loss + (run_loss * RUN_WEIGHT)?)?,
             bits,
+            decisions: at_switch,
         })
     }
 }
@@ -412,6 +456,75 @@ impl Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::tests::{busy_weights, view};
+    use candle_core::backprop::GradStore;
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    /// A window of switches with random views, refined ones too, all decided.
+    fn window(random: &mut ChaCha8Rng) -> Vec<Frame> {
+        let mut decided = |candidates| View {
+            target: Some(candidates / 2),
+            ..view(random, candidates)
+        };
+        let mut frames: Vec<Frame> = (0..WARM_UP + 20)
+            .map(|i| Frame {
+                at_switch: decided(1 + i % 5),
+                refined: (i % 3 == 0).then(|| decided(2)),
+                run_time: (i % 4 > 0).then_some(10.0 + i as f32 / 7.0),
+                ..Frame::default()
+            })
+            .collect();
+        for frame in &mut frames {
+            frame.input = std::array::from_fn(|_| random.random_range(-1.0..1.0));
+        }
+        // Windows weigh by what counts in them.
+        for frame in &mut frames[WARM_UP..WARM_UP + random.random_range(0..10)] {
+            frame.at_switch.target = None;
+        }
+        frames
+    }
+
+    #[test]
+    fn shares_of_windows_and_their_gradients_add_up_to_those_of_all() -> Result<()> {
+        let net = Net::new(&busy_weights(4))?;
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let windows: Vec<Vec<Frame>> = (0..3).map(|_| window(&mut random)).collect();
+        let windows: Vec<&[Frame]> = windows.iter().map(Vec::as_slice).collect();
+        let all = net.loss(&windows, &[])?;
+        let of_all = all.total.backward()?;
+
+        let mut whole = Whole::default();
+        for window in &windows {
+            whole.add(window);
+        }
+        let (mut total, mut bits, mut decisions) = (0.0, 0.0, 0.0);
+        let mut summed: Option<GradStore> = None;
+        for window in &windows {
+            let share = net.loss_in(&[window], &[], whole)?;
+            total += share.total.to_scalar::<f32>()?;
+            bits += share.bits * share.decisions;
+            decisions += share.decisions;
+            let gradients = share.total.backward()?;
+            match &mut summed {
+                Some(summed) => summed.extend(gradients)?,
+                None => summed = Some(gradients),
+            }
+        }
+        let summed = summed.expect("there are windows");
+        let apart = (total - all.total.to_scalar::<f32>()?).abs();
+        assert!(apart < 1e-4, "{apart}");
+        let apart = (bits / decisions - all.bits).abs();
+        assert!(apart < 1e-4, "{apart}");
+        for var in net.variables() {
+            let (a, b) = (of_all.get(&var), summed.get(&var));
+            let (a, b) = (a.expect("it has one"), b.expect("it has one"));
+            let most = a.abs()?.max_all()?.to_scalar::<f32>()?;
+            let apart = (a - b)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(apart <= 1e-4 * most.max(1e-2), "{apart} of {most}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn unrolled_equals_candles_own() {
