@@ -18,7 +18,6 @@ pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 pub use fork::Outlook;
 
-use crate::baseline::Backoff;
 use crate::model::{
     self, Counted, Linear, Lstm, Mixer, Model, Precision, Reference, RunTimes, Training, Weights,
 };
@@ -341,14 +340,10 @@ impl Oracle {
             &self.queues,
             Some(next),
         );
-        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
-        let matches = &state.counted.matches;
-        state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
-        state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
-        if let Some(ppm8) = &mut state.ppm8 {
-            ppm8.predict(alive, self.queues.live());
-        }
         self.predict(cpu, false, started);
+
+        // What it is compared with is no part of its time.
+        self.predict_baselines(cpu, next);
     }
 
     /// Scores what was predicted for this switch and learns it. Returns whether the at-switch prediction was right and the

@@ -2,8 +2,9 @@
 
 use super::Oracle;
 use super::clock::monotonic_ns;
+use crate::baseline::Backoff;
 use crate::model::{self, Moment};
-use crate::runqueue::Expected;
+use crate::runqueue::{Expected, Sym};
 
 impl Oracle {
     /// Predicts what follows the current task of `cpu`, from everything up to the last event.
@@ -71,6 +72,20 @@ impl Oracle {
             state.refined_stands = true;
         } else {
             state.predicted = true;
+        }
+    }
+
+    /// What the baselines predict after `next`, the task that has been switched in, from the same counts.
+    pub(super) fn predict_baselines(&mut self, cpu: u32, next: Sym) {
+        let state = self.cpus[cpu as usize]
+            .as_deref_mut()
+            .expect("made before it is predicted for");
+        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
+        let matches = &state.counted.matches;
+        state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
+        state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        if let Some(ppm8) = &mut state.ppm8 {
+            ppm8.predict(alive, self.queues.live());
         }
     }
 
