@@ -6,8 +6,8 @@ use crate::model::situations::Runs;
 use crate::model::{Counted, Course, Gatherer, Guard, Lstm, Scores, WakeCounts, Window};
 use crate::runqueue::{Picks, Sym};
 
-/// Rows of each of the two tables of counts: 8 MiB each a CPU that is in use, resident as far as they are used.
-const CONTEXT_BITS: u32 = 18;
+/// Rows of each of the two tables of counts: 4 MiB each a CPU that is in use, resident as far as they are used.
+const CONTEXT_BITS: u32 = 17;
 
 /// A prediction that waits for its outcome.
 #[derive(Clone, Debug, Default)]

@@ -18,8 +18,8 @@ use context::{CONTEXTS, Entry, LAST_RESORT, Step, UNKNOWN, hash, step};
 use history::{History, distance};
 use table::Table;
 
-/// Rows of histories: 6 MiB.
-const HISTORY_BITS: u32 = 16;
+/// Rows of histories: 3 MiB.
+const HISTORY_BITS: u32 = 15;
 /// Rows of tasks: 544 KiB.
 const TASK_BITS: u32 = 13;
 /// How fast a task's record of each context follows.
