@@ -7,8 +7,8 @@ use candle_nn::{LSTM, LSTMConfig, RNN as _, VarBuilder, rnn::LSTMState};
 use kernoracle::baseline::Contexts;
 use kernoracle::model::situations::{self, Runs};
 use kernoracle::model::{
-    Candidate, Counted, Gatherer, Lstm, Mixer, Moment, Scores, Vector, View, WakeCounts, Weights,
-    lstm_step, score, shape,
+    Candidate, Counted, Gatherer, Lstm, MAX_CANDIDATES, Mixer, Moment, Scores, Vector, View,
+    WakeCounts, Weights, lstm_step, score, shape,
 };
 use kernoracle::oracle::Learning;
 use kernoracle::oracle::outcome::{Decision, Sink, Unscored};
@@ -50,8 +50,8 @@ pub const GROUPS: [Group; 8] = [
     },
     Group {
         name: "features",
-        // An oracle lists 32 at most.
-        sizes: &[4, 8, 16, 32],
+        // An oracle lists no more.
+        sizes: &[4, 8, 16, MAX_CANDIDATES as u32],
         part: features,
     },
     Group {
