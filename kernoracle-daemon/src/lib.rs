@@ -2,6 +2,7 @@
 //!
 //! `probe | trace file -> oracle (runqueue, baseline, model) -> report`; `train` replays trace files through the oracle and trains the model; `forecast` lets a model run on; see `docs/architecture.md`.
 
+mod aside;
 pub mod baseline;
 pub mod budget;
 pub mod cli;

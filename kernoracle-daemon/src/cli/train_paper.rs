@@ -1,6 +1,7 @@
 //! `kernoracle train --recipe paper`.
 
 use super::{diagnostics, options::check_directory, units};
+use crate::aside;
 use crate::{
     paper::{Optimizer, PaperEpoch, PaperPlan, PaperTrainer, csv, sequence::Sequence, svg},
     report::Format,
@@ -8,7 +9,6 @@ use crate::{
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use std::{
-    fs,
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -202,19 +202,5 @@ fn line(epoch: &PaperEpoch) -> String {
 
 /// Writes a file aside, syncs it and puts it in place.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let place = || -> std::io::Result<()> {
-        let mut aside = tempfile::NamedTempFile::new_in(folder)?;
-        aside.write_all(bytes)?;
-        aside.as_file().sync_all()?;
-        // As any file that a program makes, not as one that is only for its owner.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        fs::set_permissions(aside.path(), mode)?;
-        aside.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    place().with_context(|| path.display().to_string())
+    aside::write(path, bytes).with_context(|| path.display().to_string())
 }

@@ -9,11 +9,11 @@ use super::weights::{
     shape::{FEATURES, QUANTILES, SITUATION},
 };
 use super::without::Without;
+use crate::aside;
 use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Changes whenever the meaning of a weight does: other features, other shapes.
@@ -318,15 +318,7 @@ pub fn write(
     let metadata = HashMap::from([(key.to_owned(), entry)]);
     let bytes =
         safetensors::serialize(views.map_err(serialize)?, Some(metadata)).map_err(serialize)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    aside.write_all(&bytes).map_err(io)?;
-    aside.as_file().sync_all().map_err(io)?;
-    aside.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
+    aside::write(path, &bytes).map_err(io)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod arbitrary;
-pub mod aside;
 mod block;
 mod codec;
 pub mod event;

@@ -9,10 +9,11 @@ pub use column::markdown;
 
 use super::{
     Lost, ReadError, TraceReader,
-    aside::Aside,
     event::{Body, Event},
     origin::Origin,
 };
+use crate::aside::Aside;
+use ::parquet::errors::ParquetError;
 use column::{Column, Value, columns};
 use foldhash::HashMap;
 use row::Row;
@@ -39,10 +40,7 @@ pub enum ExportError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error("{path}: {source}")]
-    Parquet {
-        path: PathBuf,
-        source: ::parquet::errors::ParquetError,
-    },
+    Parquet { path: PathBuf, source: ParquetError },
     #[error("interrupted: nothing was written")]
     Stopped,
 }
@@ -98,6 +96,17 @@ pub fn export(
         let path = output.to_path_buf();
         match failed {
             Failed::Io(source) => ExportError::Io { path, source },
+            // What it only passed on is the file's own error.
+            Failed::Parquet(ParquetError::External(source)) => match source.downcast() {
+                Ok(source) => ExportError::Io {
+                    path,
+                    source: *source,
+                },
+                Err(source) => ExportError::Parquet {
+                    path,
+                    source: ParquetError::External(source),
+                },
+            },
             Failed::Parquet(source) => ExportError::Parquet { path, source },
         }
     };

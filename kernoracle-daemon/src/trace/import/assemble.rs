@@ -1,9 +1,9 @@
 //! From the parsed events to the trace file: numbers, what only the whole text tells, and the rename.
 
 use super::{Counts, Format, ImportError, Imported, Options, machine::Facts};
+use crate::aside::{self, Aside};
 use crate::trace::{
     TraceReader, TraceWriter,
-    aside::{self, Aside},
     event::{Body, Event, Task, WakeKind},
     origin::{Origin, Scheduler},
 };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -50,6 +50,19 @@ impl Aside {
         file.persist(&self.path).map_err(|error| error.error)?;
         File::open(folder(&self.path))?.sync_all()
     }
+}
+
+/// Writes a whole file.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = Aside::new(path)?;
+    // Through a handle of its own: errors of the temporary file's would name that.
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(aside.path())?
+        .write_all(bytes)?;
+    aside.publish()
 }
 
 /// The directory that a file is in.
