@@ -2,9 +2,8 @@
 
 use super::frame::Window;
 use super::kept::Kept;
-use super::net::{Net, Whole};
+use super::net::Net;
 use super::weights::Weights;
-use candle_core::backprop::GradStore;
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -134,28 +133,9 @@ impl Learner {
             }
         }
         let fell_back = self.compare(newest)?;
-        // One window at a time, or the tensors of all of them would be most of the daemon's memory.
-        let mut whole = Whole::default();
-        for &i in &chosen {
-            whole.add(&self.kept[i].frames());
-        }
-        let mut gradients: Option<GradStore> = None;
-        let (mut bits, mut decisions) = (0.0, 0.0);
-        for &i in &chosen {
-            let frames = self.kept[i].frames();
-            let loss = self.net.loss_in(&[&frames], &[], whole)?;
-            bits += loss.bits * loss.decisions;
-            decisions += loss.decisions;
-            let more = loss.total.backward()?;
-            match &mut gradients {
-                Some(gradients) => gradients.extend(more)?,
-                None => gradients = Some(more),
-            }
-        }
-        if let Some(gradients) = &gradients {
-            self.optimiser.step(gradients)?;
-        }
-        let bits = bits / decisions;
+        let windows = chosen.iter().map(|&i| self.kept[i].frames());
+        let (gradients, bits) = self.net.gradients(windows)?;
+        self.optimiser.step(&gradients)?;
         let weights = self.net.weights()?;
         if !weights.finite() || !bits.is_finite() {
             self.restart()?;

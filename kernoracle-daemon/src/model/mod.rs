@@ -1,7 +1,7 @@
 //! The model: an LSTM over the window's switches and a head that scores candidates.
 //!
 //! `features` turns state into numbers, `forward` turns numbers into scores with plain arrays, `net` is the same network in
-//! candle, for training and as the reference, `mixer` and `run_mixer` adapt the linear parts at every switch.
+//! candle, for training (`loss`) and as the `reference`, `mixer` and `run_mixer` adapt the linear parts at every switch.
 //! `run_time` holds what run times have been, by context; the run-time head adds to it.
 
 #[cfg(test)]
@@ -21,6 +21,7 @@ mod guard;
 mod kept;
 mod learner;
 mod linear;
+mod loss;
 mod mixer;
 #[expect(
     clippy::module_inception,
@@ -32,6 +33,7 @@ mod numeric;
 mod packed;
 mod pretrain;
 mod ragged;
+mod reference;
 mod run_mixer;
 mod run_time;
 pub mod situations;
@@ -52,11 +54,11 @@ pub use learner::{Learner, LearnerProgress, StepReport};
 pub use linear::Linear;
 pub use mixer::Mixer;
 pub use model::{Model, Training};
-pub use net::Reference;
 pub use numeric::{log_count, log_time};
 pub(crate) use numeric::{sigmoid, tanh};
 pub use packed::{Packed, Sequence};
 pub use pretrain::{Moments, Pretrainer, Step, Tally, assess};
+pub use reference::Reference;
 pub use run_mixer::RunMixer;
 pub use run_time::{Course, Forecast, RunTimes};
 pub use vector::Vector;
