@@ -26,11 +26,20 @@ fn eval_adds_up() {
     for (load, switches) in loads.iter().zip(counts) {
         assert_scores_add_up(&load["all"]);
         assert_scores_add_up(&load["after_warm_up"]);
-        for part in ["first_1000", "after_first_1000", "last_half"] {
+        for part in [
+            "first_1000",
+            "first_1000_again",
+            "after_first_1000",
+            "last_half",
+        ] {
             assert_scores_add_up(&load[part]);
         }
         let seen = |part: &str| count(load, &format!("/{part}/seen"));
         assert_eq!(seen("first_1000") + seen("after_first_1000"), switches);
+        // What was learned of them is still known when they come again.
+        assert_eq!(seen("first_1000_again"), seen("first_1000"));
+        let top1 = |part: &str| share(load, &format!("/{part}/at_switch/all/top1"));
+        assert!(top1("first_1000_again") > top1("first_1000"));
         assert_eq!(seen("last_half"), switches - switches / 2);
         let scored = count(load, "/all/scored");
         assert_eq!(count(load, "/first_1000/scored"), scored.min(1000));

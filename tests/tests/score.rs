@@ -262,6 +262,7 @@ fn load(name: &str, decisions: &[Decision], warm_up: f64) -> Load {
         command: String::new(),
         all,
         after_warm_up,
+        first_1000_again: first_1000.clone(),
         first_1000,
         after_first_1000,
         last_half,
@@ -361,12 +362,15 @@ fn the_start_is_told_from_the_rest() {
         .collect();
     assert_eq!(ppm.len(), 3, "two loads and the mean: {text}");
     let long = [
-        "exact", "0.0%", "100.0%", "4.000", "100.0%", "100.0%", "2.000",
+        "exact", "0.0%", "100.0%", "4.000", "0.0%", "100.0%", "4.000", "100.0%", "100.0%", "2.000",
     ];
-    assert_eq!(ppm[0][..7], long, "{text}");
+    assert_eq!(ppm[0][..10], long, "{text}");
     assert_eq!(
         ppm[1],
-        ["exact"; 1].into_iter().chain(["-"; 9]).collect::<Vec<_>>()
+        ["exact"; 1]
+            .into_iter()
+            .chain(["-"; 12])
+            .collect::<Vec<_>>()
     );
 }
 

@@ -13,17 +13,36 @@
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 name=$1
-# shellcheck source=/dev/null
-. "$here/$name.sh"
 
 scratch=
 ready() { : >"$scratch/ready"; }
+
+# For a load that is some of the others at once: their versions, and they themselves, ready when all are.
+versions_of() {
+	for one in "$@"; do bash "$here/run.sh" "$one" versions; done
+}
+packages_of() {
+	for one in "$@"; do bash "$here/run.sh" "$one" packages; done | xargs
+}
+together() {
+	for one in "$@"; do
+		mkdir "$one"
+		chmod a+rwx "$one" .
+		bash "$here/run.sh" "$one" run "$PWD/$one" &
+	done
+	for one in "$@"; do
+		until [ -e "$one/ready" ]; do sleep 0.1; done
+	done
+}
 
 run_in() {
 	cd "$1"
 	scratch=$PWD
 	load
 }
+
+# shellcheck source=/dev/null
+. "$here/$name.sh"
 
 case $2 in
 versions) versions ;;

@@ -11,14 +11,19 @@ use crate::{
     report::{
         Format,
         evaluation::{Evaluation, Load, LoadScore, Parts},
+        score::{Score, Scores},
     },
-    trace::{TraceReader, event::Body},
+    trace::{
+        TraceReader,
+        event::{Body, Event},
+    },
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 /// Events between two looks at the progress bar.
@@ -39,7 +44,8 @@ const PROGRESS_EVERY: u32 = 4096;
 ///   run time       median of |predicted - actual| / actual, and the same of the task's running median
 ///   misses         at-switch misses by cause, and what each costs in top-1
 /// once over all switches and once behind the warm-up; then how good the start is:
-/// the first 1,000 scored switches beside the rest and the last half.
+/// the first 1,000 scored switches beside the rest and the last half, and the same
+/// 1,000 played again when the file has been learned (again).
 ///
 /// Examples:
 ///   kernoracle eval nginx.kot hackbench.kot
@@ -100,7 +106,9 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
     let mut score = LoadScore::new(switches, args.warm_up);
     let progress = progress_bar(file);
     let mut events = 0_u32;
+    let mut end_ns = 0;
     while let Some(event) = reader.next_event()? {
+        end_ns = event.ts_ns;
         oracle.event(event, &mut score);
         events = events.wrapping_add(1);
         if events.is_multiple_of(PROGRESS_EVERY) {
@@ -110,7 +118,6 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
         }
     }
     progress.finish_and_clear();
-    oracle.stop_learning();
     let Parts {
         all,
         after_warm_up,
@@ -118,6 +125,8 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
         after_first_1000,
         last_half,
     } = score.scores();
+    let first_1000_again = again(file, first_1000.seen, &mut oracle, end_ns)?;
+    oracle.stop_learning();
     let lost = reader.lost().cloned();
     let load = Load {
         file: file.display().to_string(),
@@ -127,11 +136,46 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
         all,
         after_warm_up,
         first_1000,
+        first_1000_again,
         after_first_1000,
         last_half,
         trace_lost: lost.as_ref().map(Into::into),
     };
     Ok((load, lost))
+}
+
+/// Between a file's end and its start when that is played again.
+const APART: Duration = Duration::from_secs(1);
+
+/// The file's first `switches` once more, behind its end at `end_ns`. Until the snapshot that a file begins with is over, which is where its
+/// first switch comes, it is open which tasks wait: as behind a pause.
+fn again(file: &Path, switches: u64, oracle: &mut Oracle, end_ns: u64) -> anyhow::Result<Scores> {
+    let mut score = Score::new(true);
+    let mut reader = TraceReader::open(file)?;
+    let mut shift = None;
+    oracle.pause();
+    oracle.end_pause();
+    let mut in_snapshot = true;
+    let mut seen = 0;
+    while seen < switches
+        && let Some(event) = reader.next_event()?
+    {
+        let shift = *shift
+            .get_or_insert_with(|| (end_ns + APART.as_nanos() as u64).saturating_sub(event.ts_ns));
+        let event = Event {
+            ts_ns: event.ts_ns + shift,
+            ..event.clone()
+        };
+        if matches!(event.body, Body::Switch(_)) {
+            if in_snapshot {
+                oracle.end_snapshot(event.ts_ns);
+                in_snapshot = false;
+            }
+            seen += 1;
+        }
+        oracle.event(&event, &mut score);
+    }
+    Ok(score.scores())
 }
 
 fn count_switches(file: &Path) -> anyhow::Result<u64> {

@@ -7,8 +7,10 @@ mod cause;
 mod clock;
 mod config;
 mod cpu;
+mod decide;
 mod fork;
 mod input;
+mod learn;
 pub mod outcome;
 mod predict;
 mod scoring;
@@ -18,19 +20,15 @@ pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 pub use fork::Outlook;
 
-use crate::model::{
-    self, Counted, Linear, Lstm, Mixer, Model, Precision, Reference, RunTimes, Training, Weights,
-};
-use crate::runqueue::{RunQueues, Sym};
+use crate::model::{self, Counted, Linear, Mixer, Model, Reference, RunTimes, Training, Weights};
+use crate::runqueue::RunQueues;
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
-use cause::{Turn, cause};
 use clock::monotonic_ns;
 use cpu::CpuState;
+use decide::Run;
 use input::Before;
-use outcome::{Decision, FullWindow, NEW_CHILD, RunTime, Sink, TaskName, Unscored};
-use scoring::{baselines, ppm8, scored, settle_frame};
-use std::path::Path;
+use outcome::{Sink, Unscored};
 use std::sync::Arc;
 use teacher::Teacher;
 
@@ -209,31 +207,6 @@ impl Oracle {
         )
     }
 
-    /// How far the learner has come.
-    pub fn learner(&self) -> LearnerProgress {
-        LearnerProgress {
-            swaps: self.swaps,
-            ..self.teacher.progress()
-        }
-    }
-
-    /// Ends learning, waits for it, and takes its last weights.
-    pub fn stop_learning(&mut self) {
-        self.teacher.stop();
-        self.take_weights();
-    }
-
-    /// Writes the weights (safetensors), aside and then renamed.
-    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        let model = Model {
-            weights: (*self.weights).clone(),
-            linear: self.linear.clone(),
-            training: self.training.clone(),
-            bytes: None,
-        };
-        Ok(model.save(path, Precision::F32)?)
-    }
-
     fn state(&mut self, cpu: u32) -> &mut CpuState {
         if self.cpus.len() <= cpu as usize {
             self.cpus.resize_with(cpu as usize + 1, || None);
@@ -345,171 +318,6 @@ impl Oracle {
         // What it is compared with is no part of its time.
         self.predict_baselines(cpu, next);
     }
-
-    /// Scores what was predicted for this switch and learns it. Returns whether the at-switch prediction was right and the
-    /// probability that it gave.
-    fn decide(
-        &mut self,
-        ts_ns: u64,
-        cpu: u32,
-        switch: &Switch,
-        (prev, next): (Sym, Sym),
-        run: Run,
-        sink: &mut dyn Sink,
-    ) -> (bool, f32) {
-        let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
-        let mut hit = (false, 0.0);
-        if state.predicted {
-            let learn = self.config.learning != Learning::Off;
-            let new_child = run.entered_ns.is_some_and(|entered| {
-                (self.queues.task(next).born)
-                    .is_some_and(|(parent, born)| parent == prev && born >= entered)
-            });
-            let answer = (next, new_child);
-            if let (false, Some(frame), Some(actual_ns)) =
-                (self.forked, state.window.last(), run.actual_ns)
-            {
-                let actual = (actual_ns.max(1) as f32).ln();
-                self.run_times.judge(
-                    &state.course,
-                    &frame.at_switch,
-                    &state.at_switch.scores,
-                    actual,
-                );
-            }
-            hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
-            let living = self.queues.live();
-            let names = |sym: Option<Sym>| {
-                let Some(sym) = sym else {
-                    return TaskName {
-                        pid: NEW_CHILD,
-                        comm: switch.prev.comm,
-                    };
-                };
-                let task = self.queues.task(sym);
-                TaskName {
-                    pid: task.pid,
-                    comm: task.name,
-                }
-            };
-            let refined = state.refined_stands;
-            let turn = Turn {
-                prev,
-                next,
-                stayed: switch.prev_state == 0 || switch.preempt,
-                new_child,
-                entered_ns: run.entered_ns,
-            };
-            let decision = Decision {
-                number: self.number,
-                ts_ns,
-                cpu,
-                ran: TaskName {
-                    pid: switch.prev.pid,
-                    comm: switch.prev.comm,
-                },
-                actual: TaskName {
-                    pid: switch.next.pid,
-                    comm: switch.next.comm,
-                },
-                at_switch: scored(state, false, ts_ns, answer, living, &names),
-                refined: refined.then(|| scored(state, true, ts_ns, answer, living, &names)),
-                cause: cause(state, &self.queues, &turn),
-                baselines: baselines(state, next, self.queues.idle(cpu), &names),
-                ppm8: state.ppm8.as_ref().map(|ppm| ppm8(ppm, next, &names)),
-                run_time: run.actual_ns.map(|actual_ns| RunTime {
-                    actual_ns,
-                    predicted_ns: state
-                        .at_switch
-                        .scores
-                        .run
-                        .map(|ln| ln.exp().min(1e18) as u64),
-                    median_ns: run.median_ns,
-                }),
-            };
-            sink.decision(&decision);
-            state.since_offer += 1;
-        } else {
-            sink.unscored(ts_ns, cpu, state.excuse.unwrap_or(Unscored::Overload));
-        }
-        state.excuse = None;
-        state.predicted = false;
-        state.refined_stands = false;
-        state.refine_due = false;
-        state.current = Some(next);
-        hit
-    }
-
-    /// Shows the teacher what was decided, and takes the weights that come of it.
-    fn teach(&mut self, ts_ns: u64, cpu: u32, sink: &mut dyn Sink) {
-        let state = self.cpus[cpu as usize].as_deref_mut().expect("made before");
-        let unseen = state.window.full() && state.since_offer >= self.config.window;
-        if unseen && self.config.learning == Learning::Off {
-            sink.window(&FullWindow {
-                start: &state.window_start.0,
-                window: &state.window,
-                from_ns: state.window_start.1,
-                to_ns: ts_ns,
-            });
-            state.window_start = (state.lstm.clone(), ts_ns);
-            state.since_offer = 0;
-            return;
-        }
-        let (taken, weights) = self.teacher.decided(unseen.then_some(&state.window));
-        if taken {
-            state.since_offer = 0;
-        }
-        if let Some(weights) = weights {
-            self.weights = weights;
-            self.swapped();
-        }
-    }
-
-    fn take_weights(&mut self) {
-        if self.teacher.take(&mut self.weights) {
-            self.swapped();
-        }
-    }
-
-    /// Brings the LSTM's state to what the new weights would have made of the window.
-    fn swapped(&mut self) {
-        self.swaps += 1;
-        if let Some(reference) = &mut self.reference
-            && let Err(error) = reference.swap(&self.weights)
-        {
-            tracing::error!("candle refuses the new weights: {error}");
-        }
-        for (cpu, state) in self.cpus.iter_mut().enumerate() {
-            let Some(state) = state else { continue };
-            if self.weights.without.lstm {
-                continue;
-            }
-            if let Some(reference) = &mut self.reference {
-                reference.reset(cpu);
-                for frame in &state.window.frames {
-                    reference.step(cpu, &frame.input).expect("shapes are fixed");
-                }
-            } else {
-                let mut lstm = Lstm::default();
-                for frame in &state.window.frames {
-                    lstm.step(&self.weights, &frame.input);
-                }
-                state.lstm = lstm;
-            }
-        }
-    }
-}
-
-/// How long the task that leaves has run.
-#[expect(clippy::struct_field_names, reason = "the unit is part of a name")]
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    /// When it was switched in, ns.
-    entered_ns: Option<u64>,
-    /// Its running median before, ns.
-    median_ns: Option<u64>,
-    /// ns; `None` where the run began unseen.
-    actual_ns: Option<u64>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The loop from events to decisions, on traces made here.
 
-use super::outcome::{BaselineScored, Scored};
+use super::outcome::{BaselineScored, Decision, Scored};
 use super::*;
 use crate::trace::event::{Comm, Entity, Fair, Task, Wake, WakeKind};
 use rand::{Rng as _, SeedableRng as _};

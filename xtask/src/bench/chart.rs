@@ -98,6 +98,17 @@ mod tests {
         for text in ["redis", "desktop", "macro mean", "85.0", "scheduler"] {
             assert!(svg.contains(text), "no {text}");
         }
+        assert_eq!(svg.matches("<svg").count(), 1);
+        assert!(svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn the_style_sheet_for_dark_readers_fits_what_is_drawn() {
+        let svg = svg(&results(&[("redis", &[0.9])], [0.1; 4])).unwrap();
+        let (head, drawing) = svg.split_once("</style>").unwrap();
+        assert!(head.contains("prefers-color-scheme: dark"));
+        assert!(drawing.contains("fill=\"#FFFFFF\""), "the paper");
+        assert!(drawing.contains("stroke=\"#D0D7DE\""), "the rules");
     }
 
     #[test]

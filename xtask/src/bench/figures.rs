@@ -13,6 +13,8 @@ pub const REFINED: &str = "/all/refined/all/top1";
 pub const ECE: &str = "/all/calibration/ece";
 pub const REFINED_ECE: &str = "/all/calibration/refined_ece";
 pub const FIRST: &str = "/first_1000/at_switch/all/top1";
+/// The same switches once more, when the whole recording has been learned.
+pub const AGAIN: &str = "/first_1000_again/at_switch/all/top1";
 pub const END: &str = "/last_half/at_switch/all/top1";
 pub const RUN_TIME: &str = "/all/run_time/compared_median_relative_error";
 pub const RUNNING_MEDIAN: &str = "/all/run_time/running_median_relative_error";
@@ -181,6 +183,7 @@ pub mod tests {
                 "misses": { "arrival": 60, "model": 40 },
             },
             "first_1000": { "at_switch": predictor(top1 - 0.02, None) },
+            "first_1000_again": { "at_switch": predictor(top1 - 0.005, None) },
             "last_half": { "at_switch": predictor(top1, None) },
         })
     }

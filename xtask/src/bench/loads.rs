@@ -31,7 +31,7 @@ const fn left_out(name: &'static str) -> Load {
     }
 }
 
-/// In the order in which they are recorded and shown.
+/// The loads of the bench, in the order in which they are recorded and shown.
 pub const LOADS: [Load; 15] = [
     trained("nginx-ab"),
     trained("hackbench-pipe"),
@@ -50,27 +50,63 @@ pub const LOADS: [Load; 15] = [
     left_out("all-mixed"),
 ];
 
+/// Recorded to train on beside the training half of [`LOADS`], never evaluated: what those lack. Some of them at once,
+/// timers, pipelines, a machine that is mostly watched, threads of one interpreter.
+pub const TRAINING_ONLY: [Load; 7] = [
+    trained("mix-web-cpu"),
+    trained("mix-web-build"),
+    trained("mix-cache-disk"),
+    trained("timers"),
+    trained("pipelines"),
+    trained("monitors"),
+    trained("python-threads"),
+];
+
+/// Every load there is: those of the bench, then those for training alone.
+pub fn every() -> impl Iterator<Item = &'static Load> + Clone {
+    LOADS.iter().chain(&TRAINING_ONLY)
+}
+
 impl Load {
+    /// One of the bench or one for training alone.
     pub fn find(name: &str) -> Result<&'static Self> {
-        LOADS
-            .iter()
-            .find(|load| load.name == name)
-            .with_context(|| {
-                let names = LOADS.map(|load| load.name).join(", ");
-                format!("--loads: there is no load {name}; there are {names}")
-            })
+        named(every(), name)
     }
 }
 
-/// Those named, in the order of [`LOADS`]; all if none is named.
+/// Those of the bench that are named, in the order of [`LOADS`]; all if none is named.
 pub fn chosen(names: &[String]) -> Result<Vec<&'static Load>> {
+    pick(LOADS.iter(), names)
+}
+
+/// Of every load those that are named.
+pub fn chosen_of_every(names: &[String]) -> Result<Vec<&'static Load>> {
+    pick(every(), names)
+}
+
+fn pick(
+    loads: impl Iterator<Item = &'static Load> + Clone,
+    names: &[String],
+) -> Result<Vec<&'static Load>> {
     for name in names {
-        Load::find(name)?;
+        named(loads.clone(), name)?;
     }
-    Ok(LOADS
-        .iter()
+    Ok(loads
         .filter(|load| names.is_empty() || names.iter().any(|name| name == load.name))
         .collect())
+}
+
+fn named(loads: impl Iterator<Item = &'static Load> + Clone, name: &str) -> Result<&'static Load> {
+    loads
+        .clone()
+        .find(|load| load.name == name)
+        .with_context(|| {
+            let names: Vec<&str> = loads.map(|load| load.name).collect();
+            format!(
+                "--loads: there is no load {name}; there are {}",
+                names.join(", ")
+            )
+        })
 }
 
 /// The script that runs them.
@@ -139,7 +175,7 @@ mod tests {
             .filter(|name| name != "run")
             .collect();
         scripts.sort();
-        let mut loads = LOADS.map(|load| load.name.to_owned());
+        let mut loads: Vec<String> = every().map(|load| load.name.to_owned()).collect();
         loads.sort();
         assert_eq!(scripts, loads);
     }
@@ -147,13 +183,13 @@ mod tests {
     #[test]
     fn every_load_names_its_packages_and_says_when_it_is_ready() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for load in &LOADS {
+        for load in every() {
             packages(root, &[load]).unwrap();
             let path = root.join(format!("xtask/loads/{}.sh", load.name));
             let text = fs::read_to_string(path).unwrap();
             assert!(text.contains("\n\tready\n"), "{}", load.name);
         }
-        let all: Vec<&Load> = LOADS.iter().collect();
+        let all: Vec<&Load> = every().collect();
         let packages = packages(root, &all).unwrap();
         assert!(packages.contains(&"redis-server".to_owned()));
         assert!(packages.is_sorted());
@@ -170,6 +206,9 @@ mod tests {
             ["cpu-4", "redis"]
         );
         assert_eq!(chosen(&[]).unwrap().len(), LOADS.len());
+        let timers = names(&["timers"]);
+        assert!(chosen(&timers).is_err(), "it is not of the bench");
+        assert_eq!(chosen_of_every(&timers).unwrap()[0].name, "timers");
         let error = chosen(&names(&["reddis"])).unwrap_err().to_string();
         assert!(error.starts_with("--loads: there is no load reddis; there are nginx-ab,"));
     }

@@ -74,7 +74,11 @@ impl Page<'_> {
         if let Some(start) = tables::start(online) {
             section(
                 "The start",
-                "The first 1,000 scored switches against the last half of the recording.",
+                "The first 1,000 scored switches against the last half of the recording; and the same 1,000 played once \
+                 more when the whole recording has been learned. What is better then was not yet learned; what is \
+                 still behind the last half is harder to foretell. The second playing repeats the very same \
+                 switches, which the counts may remember, so it flatters: where it is better than the last half, \
+                 the last number is negative.",
                 &start,
             );
         }

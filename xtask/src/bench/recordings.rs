@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::loads::{LOADS, Load};
+use super::loads::{self, Load};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
@@ -31,12 +31,12 @@ impl Recording {
         let name = file.file_name()?.to_str()?;
         let (name, round) = name.strip_suffix(".kot")?.rsplit_once('.')?;
         let round = round.parse().ok().filter(|round| *round > 0)?;
-        let load = LOADS.iter().find(|load| load.name == name)?;
+        let load = loads::every().find(|load| load.name == name)?;
         Some(Self { load, round, file })
     }
 }
 
-/// All in the directory, in the order of [`LOADS`], then of rounds.
+/// All in the directory, in the order of [`loads::every`], then of rounds.
 pub fn all(directory: &Path) -> Result<Vec<Recording>> {
     let mut found = Vec::new();
     let entries = fs::read_dir(directory).with_context(|| directory.display().to_string())?;
@@ -44,7 +44,7 @@ pub fn all(directory: &Path) -> Result<Vec<Recording>> {
         found.extend(Recording::of(entry?.path()));
     }
     found.sort_by_key(|recording| {
-        let place = LOADS.iter().position(|load| load == recording.load);
+        let place = loads::every().position(|load| load == recording.load);
         (place, recording.round)
     });
     Ok(found)

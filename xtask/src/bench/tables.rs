@@ -4,8 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     figures::{
-        BITS, ECE, END, FIRST, LoadResult, REFINED, REFINED_ECE, RUN_TIME, RUNNING_MEDIAN, Results,
-        Spread, TOP1, TOP1_BUSY, TOP5, count, mean,
+        AGAIN, BITS, ECE, END, FIRST, LoadResult, REFINED, REFINED_ECE, RUN_TIME, RUNNING_MEDIAN,
+        Results, Spread, TOP1, TOP1_BUSY, TOP5, count, mean,
     },
     goals::{Goal, Measured, behind},
 };
@@ -242,28 +242,39 @@ pub fn zero_shot(measured: Measured<'_>, frozen: &Results) -> String {
     markdown(&names, rows)
 }
 
-/// The first 1,000 scored switches of a recording against its last half. `None` if it was not measured.
+/// The first 1,000 scored switches of a recording, fresh and once everything is learned, against its last half. `None` if
+/// it was not measured.
 pub fn start(online: &Results) -> Option<String> {
     let share = |value| or_dash(value, |value| Unit::Share.one(value));
-    let row = |name: &str, first: Option<f64>, end: Option<f64>| {
-        let behind = end.zip(first).map(|(end, first)| end - first);
-        vec![name.to_owned(), share(first), share(end), share(behind)]
+    let row = |name: &str, of: &dyn Fn(&str) -> Option<f64>| {
+        let [first, again, end] = [FIRST, AGAIN, END].map(of);
+        let less = |more: Option<f64>, less: Option<f64>| {
+            share(more.zip(less).map(|(more, less)| more - less))
+        };
+        vec![
+            name.to_owned(),
+            share(first),
+            share(again),
+            share(end),
+            less(end, first),
+            less(again, first),
+            less(end, again),
+        ]
     };
     let mut rows: Vec<Vec<String>> = online
         .0
         .iter()
-        .map(|result| row(result.load.name, result.median(FIRST), result.median(END)))
+        .map(|result| row(result.load.name, &|path| result.median(path)))
         .collect();
-    rows.push(row(
-        "**macro mean**",
-        online.macro_mean(FIRST),
-        online.macro_mean(END),
-    ));
+    rows.push(row("**macro mean**", &|path| online.macro_mean(path)));
     let names = headings(&[
         "load",
         "first 1,000 top-1 %",
+        "played again, all learned %",
         "last half top-1 %",
         "behind, points",
+        "of it not yet learned",
+        "of it harder switches",
     ]);
     online.has(FIRST).then(|| markdown(&names, rows))
 }
@@ -471,6 +482,9 @@ mod tests {
     fn a_start_that_is_behind_is_shown_in_points() {
         let online = results(&[("redis", &[0.9])], [0.1; 4]);
         let table = start(&online).unwrap();
-        assert_eq!(row(&table, "redis")[1..], ["88.0", "90.0", "2.0"]);
+        assert_eq!(
+            row(&table, "redis")[1..],
+            ["88.0", "89.5", "90.0", "2.0", "1.5", "0.5"]
+        );
     }
 }

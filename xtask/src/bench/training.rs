@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     keep_off::Programs,
-    loads::{self, LOADS, Load},
+    loads::{self, Load},
     machine::Plan,
     quiet::Noise,
     series::Series,
@@ -15,15 +15,16 @@ use crate::workspace::Workspace;
 
 /// Record the loads that the default model is trained on
 ///
-/// The same loads in the same way as `bench accuracy`, but longer, and other runs: a model is never
-/// evaluated on what it was trained on. Then: `kernoracle train DIR/*.kot -o model.safetensors`.
+/// The training half of the loads in the same way as `bench accuracy`, but longer, and other runs: a
+/// model is never evaluated on what it was trained on; and some that are there for training alone:
+/// two or three of these at once, timers, pipelines, monitors, threads of an interpreter. Then: `kernoracle train DIR/*.kot -o model.safetensors`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Directory of the recordings, NAME.ROUND.kot; made if it is not there
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 
-    /// Record every load, not the training half alone
+    /// Record the loads that are left out of training too, for `--trained-on-all` of `bench accuracy`
     #[arg(long)]
     all: bool,
 
@@ -59,9 +60,9 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let loads: Vec<&'static Load> = if args.all || !args.loads.is_empty() {
-        loads::chosen(&args.loads)?
+        loads::chosen_of_every(&args.loads)?
     } else {
-        LOADS.iter().filter(|load| load.trained).collect()
+        loads::every().filter(|load| load.trained).collect()
     };
     let packages = loads::packages(&workspace.root, &loads)?;
     let kernoracle = super::prepare(&workspace, &packages, args.debug)?;

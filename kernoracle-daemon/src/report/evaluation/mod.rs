@@ -27,6 +27,10 @@ documented! {
         pub after_warm_up: Scores,
         /// Over the switches up to the 1,000th scored one: how good a fresh start is.
         pub first_1000: Scores,
+        /// The same switches, played once more to the oracle that has learned the whole file: what a start
+        /// could reach if everything were known. Timestamps go on behind the file's end. The scheduler's pick
+        /// and back-off-8 are scored again too, the exact PPM has learned the file as well.
+        pub first_1000_again: Scores,
         /// Over the switches behind those.
         pub after_first_1000: Scores,
         /// Over the second half of the switches.
@@ -49,6 +53,8 @@ documented! {
         pub macro_mean_after_warm_up: MacroMean,
         /// Mean over the loads' `first_1000`.
         pub macro_mean_first_1000: MacroMean,
+        /// Mean over the loads' `first_1000_again`.
+        pub macro_mean_first_1000_again: MacroMean,
         /// Mean over the loads' `after_first_1000`; loads that are shorter have no part in it.
         pub macro_mean_after_first_1000: MacroMean,
         /// Mean over the loads' `last_half`.
@@ -64,6 +70,7 @@ impl Evaluation {
             macro_mean: mean(|load| &load.all),
             macro_mean_after_warm_up: mean(|load| &load.after_warm_up),
             macro_mean_first_1000: mean(|load| &load.first_1000),
+            macro_mean_first_1000_again: mean(|load| &load.first_1000_again),
             macro_mean_after_first_1000: mean(|load| &load.after_first_1000),
             macro_mean_last_half: mean(|load| &load.last_half),
             loads,

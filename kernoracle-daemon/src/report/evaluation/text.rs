@@ -151,6 +151,9 @@ impl Evaluation {
             "first 1,000: top-1",
             "top-5",
             "bits/switch",
+            "| again: top-1",
+            "top-5",
+            "bits/switch",
             "| rest: top-1",
             "top-5",
             "bits/switch",
@@ -162,6 +165,10 @@ impl Evaluation {
             of: |load| &load.first_1000,
             mean: &self.macro_mean_first_1000,
         };
+        let again = Part {
+            of: |load| &load.first_1000_again,
+            mean: &self.macro_mean_first_1000_again,
+        };
         let rest = Part {
             of: |load| &load.after_first_1000,
             mean: &self.macro_mean_after_first_1000,
@@ -172,12 +179,14 @@ impl Evaluation {
         };
         let parts = self
             .rows(&first)
+            .zip(self.rows(&again))
             .zip(self.rows(&rest))
             .zip(self.rows(&last));
-        for (((load, first), (_, rest)), (_, last)) in parts {
-            for (at, ((first, rest), last)) in first.into_iter().zip(rest).zip(last).enumerate() {
+        for ((((load, first), (_, again)), (_, rest)), (_, last)) in parts {
+            let rows = first.into_iter().zip(again).zip(rest).zip(last);
+            for (at, (((first, again), rest), last)) in rows.enumerate() {
                 let mut cells = vec![once(at, load), first.name.to_owned()];
-                for row in [first, rest, last] {
+                for row in [first, again, rest, last] {
                     cells.extend(figures(&row.both.all));
                 }
                 table.add_row(cells);

@@ -76,8 +76,10 @@ mod tests {
         // The paper, and two bars a panel.
         assert_eq!(svg.matches("<rect").count(), 1 + 2 * 2);
         assert_eq!(svg.matches("<polyline").count(), 2);
-        for text in ["Cost: ns", "nothing", "2.500"] {
+        for text in ["Cost: ns", "nothing", "2.500", "prefers-color-scheme"] {
             assert!(svg.contains(text), "no {text}");
         }
+        assert_eq!(svg.matches("<svg").count(), 1);
+        assert!(svg.trim_end().ends_with("</svg>"));
     }
 }
