@@ -10,8 +10,10 @@
 //! taken from someone. The learner's use counts inside: it lowers the rate, and it learns only while some CPU has idle
 //! time for it.
 
+mod leisure;
 mod usage;
 
+pub use leisure::Leisure;
 pub use usage::{Idle, IdleShare, Usage, resident_bytes, since_exec, thread_cpu_ns};
 
 /// Part of the budget that may be taken from tasks which would run otherwise.
@@ -69,8 +71,7 @@ pub struct Budget {
     /// ns of CPU time that may be used; negative: a debt.
     credit_ns: f64,
     idle: f64,
-    best_idle: f64,
-    may_learn: bool,
+    leisure: Leisure,
     /// When that was last known.
     idle_wall_ns: Option<u64>,
     learner: f64,
@@ -92,8 +93,7 @@ impl Budget {
             last: None,
             credit_ns: 0.0,
             idle: 0.0,
-            best_idle: 0.0,
-            may_learn: false,
+            leisure: Leisure::new(share / 2.0),
             idle_wall_ns: None,
             learner: 0.0,
             byte_ns: FIRST_BYTE_NS,
@@ -135,7 +135,7 @@ impl Budget {
 
     /// Some CPU has idle time for the learner.
     pub fn may_learn(&self) -> bool {
-        self.may_learn
+        self.leisure.may_learn()
     }
 
     /// Takes note of what was used since the last call, and says what to do.
@@ -148,12 +148,9 @@ impl Budget {
                 .idle_wall_ns
                 .replace(now.wall_ns)
                 .unwrap_or(last.wall_ns);
-            let weight = share_of_mean(now.wall_ns.saturating_sub(since) as f64);
-            self.idle += (idle.here.clamp(0.0, 1.0) - self.idle) * weight;
-            self.best_idle += (idle.best.clamp(0.0, 1.0) - self.best_idle) * weight;
-            // The learner's own time is not idle: it goes on with less than it needs to begin.
-            let needed = if self.may_learn { 0.25 } else { 1.0 } * self.share / 2.0;
-            self.may_learn = self.best_idle > needed;
+            let passed_ns = now.wall_ns.saturating_sub(since) as f64;
+            self.idle += (idle.here.clamp(0.0, 1.0) - self.idle) * share_of_mean(passed_ns);
+            self.leisure.look(idle, passed_ns);
         }
         if wall_ns > 0.0 {
             let learner = now.learner_ns.saturating_sub(last.learner_ns) as f64 / wall_ns;

@@ -2,7 +2,7 @@
 
 use super::live::{Arrivals, PREDICTED, monotonic_ns};
 use crate::{
-    budget::{self, Budget, Idle, Moment, Order, Usage},
+    budget::{self, Budget, Idle, Leisure, Moment, Order, Usage},
     oracle::Oracle,
     probe::{Activity, Capture, ProbeError},
     report::{Reporter, lines::CostFigures},
@@ -43,6 +43,8 @@ pub(super) struct Watch<'a> {
     /// Nothing is recorded any more: what is left is predicted.
     ending: bool,
     idle: Idle,
+    /// Where there is no budget.
+    leisure: Leisure,
     looked_ns: u64,
     /// Switches of each CPU that have passed by and are counted.
     passed_by: Vec<u64>,
@@ -74,6 +76,7 @@ impl<'a> Watch<'a> {
             phase: Phase::Predicting,
             ending: false,
             idle: Idle::default(),
+            leisure: Leisure::default(),
             looked_ns: 0,
             passed_by: Vec::new(),
             warned_ns: None,
@@ -178,13 +181,14 @@ impl<'a> Watch<'a> {
         self.oracle.set_overload(self.overload);
     }
 
-    /// Begins and ends pauses as the budget asks.
+    /// Begins and ends pauses as the budget asks, and lets the learner work when a CPU has time for it.
     fn govern(&mut self, now_ns: u64, backlog: usize) -> Result<(), ProbeError> {
-        if self.budget.is_none() || self.ending {
+        if self.ending {
             return Ok(());
         }
         let mut idle = None;
-        if self.phase == Phase::Paused || now_ns >= self.looked_ns + LOOK_NS {
+        let passed_ns = now_ns.saturating_sub(self.looked_ns);
+        if self.phase == Phase::Paused || passed_ns >= LOOK_NS {
             self.looked_ns = now_ns;
             let activity = self.capture.activity()?;
             idle = self.idle.share(now_ns, &activity);
@@ -194,6 +198,10 @@ impl<'a> Watch<'a> {
             }
         }
         let Some(budget) = &mut self.budget else {
+            if let Some(idle) = idle {
+                self.leisure.look(idle, passed_ns as f64);
+            }
+            self.oracle.hold_learning(!self.leisure.may_learn());
             return Ok(());
         };
         let order = budget.pass(Moment {

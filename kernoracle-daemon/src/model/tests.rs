@@ -122,7 +122,7 @@ fn the_lstm_is_the_textbook_one() {
 }
 
 /// A window in which the right candidate is the one whose code was in the input two switches ago: only the recurrent net can tell.
-fn memory_window(random: &mut ChaCha8Rng, length: usize) -> Window {
+pub(super) fn memory_window(random: &mut ChaCha8Rng, length: usize) -> Window {
     let codes: Vec<[f32; CODE]> = (0..3)
         .map(|task| {
             std::array::from_fn(|bit| {

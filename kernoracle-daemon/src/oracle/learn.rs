@@ -3,9 +3,8 @@
 use super::Oracle;
 use super::config::{Learning, ModelError};
 use super::outcome::{FullWindow, Sink};
-use crate::model::{LearnerProgress, Lstm, Model, Precision, Weights};
+use crate::model::{LearnerProgress, Lstm, Model, Precision};
 use std::path::Path;
-use std::sync::Arc;
 
 impl Oracle {
     /// How far the learner has come.
@@ -53,20 +52,20 @@ impl Oracle {
             state.since_offer = 0;
         }
         if let Some(weights) = weights {
-            self.swap(weights);
+            self.weights = weights;
+            self.swapped();
         }
     }
 
     pub(super) fn take_weights(&mut self) {
-        if let Some(weights) = self.teacher.take() {
-            self.swap(weights);
+        if self.teacher.take(&mut self.weights) {
+            self.swapped();
         }
     }
 
-    /// Takes new weights, and brings the LSTM's state to what they would have made of the window.
-    fn swap(&mut self, weights: Arc<Weights>) {
+    /// Brings the LSTM's state to what the new weights would have made of the window.
+    fn swapped(&mut self) {
         self.swaps += 1;
-        self.weights = weights;
         if let Some(reference) = &mut self.reference
             && let Err(error) = reference.swap(&self.weights)
         {

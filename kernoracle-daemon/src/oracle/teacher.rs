@@ -46,11 +46,7 @@ impl Teacher {
         match self {
             Self::Nobody => (false, None),
             Self::Background(background) => {
-                let wanted = window.filter(|_| background.wants());
-                let taken = wanted.is_some();
-                if let Some(window) = wanted {
-                    background.offer(window);
-                }
+                let taken = window.is_some_and(|window| background.offer(window));
                 (taken, None)
             }
             Self::Inline(inline) => {
@@ -63,11 +59,11 @@ impl Teacher {
         }
     }
 
-    /// Weights that were finished in the background since the last call.
-    pub(super) fn take(&self) -> Option<Arc<Weights>> {
+    /// Exchanges `weights` for those that were finished in the background since the last call, if there are any.
+    pub(super) fn take(&self, weights: &mut Arc<Weights>) -> bool {
         match self {
-            Self::Background(background) => background.take(),
-            Self::Nobody | Self::Inline(_) => None,
+            Self::Background(background) => background.take(weights),
+            Self::Nobody | Self::Inline(_) => false,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Hardware, cache, environment, kernel,
     machine::{Interrupted, Job, Runs},
-    output, put_scripts, tests,
+    output, put_scripts,
 };
 use crate::{
     setup::{self, Purpose},
@@ -19,13 +19,16 @@ use crate::{
 /// The fair scheduler before and after 6.6: those that have to be seen.
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
+/// Share of the switches seen that must be scored where every one is to be predicted. The first has no prediction.
+const SCORED: f64 = 0.95;
+
 /// What a guest may take for all of it: a hang must end.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// Run the live tests, and score two loads, on one kernel after the other; print a table
 ///
 /// Everything runs on the guest's one CPU, with the binaries of the tests (dev profile). Exit status 1 if a test failed, a
-/// count does not add up, or the model is behind a baseline.
+/// count does not add up, events were lost, switches were not scored, or the model is behind a baseline.
 #[derive(clap::Args)]
 pub struct Args {
     /// A kernel, as `cargo xtask vm --kernel` takes it; may be given several times [default: each series that apt offers, and its
@@ -124,7 +127,7 @@ const LOADS: [&str; 2] = ["nginx-ab", "hackbench-pipe"];
 fn on(kernel: &str, args: &Args, workspace: &Workspace) -> Result<On> {
     let machine = args.hardware.machine(workspace, kernel)?;
     let share = machine.share()?;
-    let names = tests::put(&share, workspace, &args.tests)?;
+    let names = super::tests::put(&share, workspace, &args.tests)?;
     put_scripts(&share, workspace)?;
     let release = machine.kernel.release.clone();
     let results = workspace.target.join("vm/matrix").join(&release);
@@ -213,6 +216,19 @@ impl Run {
         )
     }
 
+    /// What did not reach the model. Without a budget nothing passes by, so nothing may: the reader stood still, or was too slow.
+    fn missed(&self) -> Option<String> {
+        let (Some(lost), Some(seen), Some(scored)) = (
+            self.count("/kernel/lost_events"),
+            self.count("/scores/seen"),
+            self.count("/scores/scored"),
+        ) else {
+            return Some("no counts of what was lost and scored".to_owned());
+        };
+        (lost > 0 || (scored as f64) < SCORED * seen as f64)
+            .then(|| format!("{lost} events lost, {scored} switches of {seen} scored"))
+    }
+
     /// The baselines know nothing that the model does not.
     fn is_ahead(&self) -> bool {
         ["order1", "backoff8", "scheduler"]
@@ -233,12 +249,16 @@ fn failures(on: &On) -> Vec<String> {
         .iter()
         .filter(|run| run.adds_up() != Some(true))
         .map(|run| format!("{release}: {}: the counts do not add up", run.load));
+    let missed = on.runs.iter().filter_map(|run| {
+        let missed = run.missed()?;
+        Some(format!("{release}: {}: {missed}", run.load))
+    });
     let behind = on
         .runs
         .iter()
         .filter(|run| !run.is_ahead())
         .map(|run| format!("{release}: {}: the model is behind a baseline", run.load));
-    tests.chain(sums).chain(behind).collect()
+    tests.chain(sums).chain(missed).chain(behind).collect()
 }
 
 fn table(all: &[On]) -> Table {
@@ -316,4 +336,95 @@ fn absent(fields: &Value) -> String {
         return "none".to_owned();
     }
     names.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A run in which all is well, but for what `change` does to its end.
+    fn on(change: impl FnOnce(&mut Value)) -> On {
+        let mut end = json!({
+            "type": "final",
+            "scores": {
+                "seen": 10_000, "scored": 9_999, "unscored": { "first": 1, "gap": 0 },
+                "at_switch": { "all": { "top1": 0.9 } },
+                "order1": { "all": { "top1": 0.1 } },
+                "backoff8": { "all": { "top1": 0.2 } },
+                "scheduler": { "all": { "top1": 0.8 } },
+            },
+            "kernel": {
+                "arrived_events": 30_000, "lost_events": 0, "produced": 30_000,
+                "switches": 10_000, "dropped_switches": 0, "passed_by": 0,
+            },
+        });
+        change(&mut end);
+        On {
+            release: "6.1".to_owned(),
+            tests: vec![("live_cli".to_owned(), 0)],
+            runs: vec![Run {
+                load: "hackbench-pipe",
+                start: Value::Null,
+                end,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_run_that_missed_nothing_passes() {
+        assert_eq!(failures(&on(|_| ())), [""; 0]);
+    }
+
+    #[test]
+    fn lost_events_fail_though_the_counts_add_up() {
+        let on = on(|end| {
+            end["kernel"]["arrived_events"] = json!(29_990);
+            end["kernel"]["lost_events"] = json!(10);
+        });
+        assert_eq!(
+            failures(&on),
+            ["6.1: hackbench-pipe: 10 events lost, 9999 switches of 10000 scored"]
+        );
+    }
+
+    #[test]
+    fn too_few_scored_switches_fail_though_nothing_is_lost() {
+        let scored = |scored: u64| {
+            on(|end| {
+                end["scores"]["scored"] = json!(scored);
+                end["scores"]["unscored"]["overload"] = json!(9_999 - scored);
+            })
+        };
+        assert_eq!(failures(&scored(9_500)), [""; 0]);
+        assert_eq!(
+            failures(&scored(9_499)),
+            ["6.1: hackbench-pipe: 0 events lost, 9499 switches of 10000 scored"]
+        );
+    }
+
+    #[test]
+    fn counts_that_are_not_there_fail() {
+        let on = on(|end| end["kernel"] = Value::Null);
+        assert_eq!(
+            failures(&on),
+            [
+                "6.1: hackbench-pipe: the counts do not add up",
+                "6.1: hackbench-pipe: no counts of what was lost and scored"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failed_test_and_a_model_behind_a_baseline_fail() {
+        let mut on = on(|end| end["scores"]["scheduler"]["all"]["top1"] = json!(0.95));
+        on.tests[0].1 = 101;
+        assert_eq!(
+            failures(&on),
+            [
+                "6.1: live_cli: exit status 101",
+                "6.1: hackbench-pipe: the model is behind a baseline"
+            ]
+        );
+    }
 }
