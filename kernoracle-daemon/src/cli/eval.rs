@@ -153,8 +153,7 @@ fn again(file: &Path, switches: u64, oracle: &mut Oracle, end_ns: u64) -> anyhow
     let mut score = Score::new(true);
     let mut reader = TraceReader::open(file)?;
     let mut shift = None;
-    oracle.pause();
-    oracle.end_pause();
+    oracle.rewind();
     let mut in_snapshot = true;
     let mut seen = 0;
     while seen < switches

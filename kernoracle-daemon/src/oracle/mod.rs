@@ -170,6 +170,12 @@ impl Oracle {
         self.refine_list.clear();
     }
 
+    /// What was seen is played once more, from a start with a snapshot as behind a pause. Timestamps must go on.
+    pub fn rewind(&mut self) {
+        self.pause();
+        self.queues.rewind();
+    }
+
     /// Events come again, and among them a snapshot of all tasks on a run queue, of which
     /// [`Self::end_snapshot`] tells the end.
     pub fn end_pause(&mut self) {

@@ -13,6 +13,17 @@ impl RunQueues {
         }
     }
 
+    /// Time starts again from before what has been seen: like [`Self::unsure`], and the scheduler's numbers, which
+    /// would be those of the future, are forgotten. What tasks are wont to do stays known.
+    pub fn rewind(&mut self) {
+        self.unsure();
+        for sym in self.by_pid.values() {
+            self.tasks[sym.slot()].fair = None;
+        }
+        self.groups.clear();
+        self.group_lags.clear();
+    }
+
     /// Every task on a run queue has been told of since [`Self::unsure`]: the others sleep. Those that
     /// were about to end have ended.
     pub fn sure(&mut self, ts_ns: u64) {
@@ -37,7 +48,7 @@ impl RunQueues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::event::{Body, Comm, Event, Snapshot, Task, Wake, WakeKind};
+    use crate::trace::event::{Body, Comm, Entity, Event, Fair, Snapshot, Task, Wake, WakeKind};
 
     fn task(pid: u32) -> Task {
         Task {
@@ -105,5 +116,39 @@ mod tests {
         assert_eq!(queues.by_pid(0, 4), None, "it was about to end");
         assert_eq!(queues.live(), 3);
         assert_eq!(queues.cpu(0).runnable.len(), 1);
+    }
+
+    #[test]
+    fn played_again_nothing_of_the_future_is_known() {
+        let mut queues = RunQueues::new();
+        let told = |vruntime| {
+            let own = Entity {
+                vruntime,
+                weight: 1024,
+                ..Entity::default()
+            };
+            let mut task = task(1);
+            task.fair = Some(Fair {
+                own,
+                ..Fair::default()
+            });
+            event(Body::Wake(Wake {
+                kind: WakeKind::Wakeup,
+                waker_pid: 0,
+                target_cpu: 0,
+                task,
+            }))
+        };
+        queues.apply(&told(5));
+        let sym = queues.by_pid(0, 1).unwrap();
+        assert!(queues.task(sym).fair.is_some());
+
+        queues.rewind();
+        assert_eq!(queues.task(sym).status, Status::Unknown);
+        assert!(queues.task(sym).fair.is_none());
+
+        queues.apply(&told(3));
+        assert_eq!(queues.by_pid(0, 1), Some(sym), "the same task");
+        assert_eq!(queues.task(sym).fair.as_ref().unwrap().own.vruntime, 3);
     }
 }
