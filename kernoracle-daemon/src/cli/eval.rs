@@ -147,14 +147,13 @@ fn evaluate(file: &Path, args: &Args) -> anyhow::Result<(Load, Option<crate::tra
 /// Between a file's end and its start when that is played again.
 const APART: Duration = Duration::from_secs(1);
 
-/// The file's first `switches` once more, behind its end at `end_ns`. Until the snapshot that a file begins with is over, which is where its
-/// first switch comes, it is open which tasks wait: as behind a pause.
+/// The file's first `switches` once more, behind its end at `end_ns`. Who waits and who sleeps, the snapshot that a file begins with tells
+/// again.
 fn again(file: &Path, switches: u64, oracle: &mut Oracle, end_ns: u64) -> anyhow::Result<Scores> {
     let mut score = Score::new(true);
     let mut reader = TraceReader::open(file)?;
     let mut shift = None;
     oracle.rewind();
-    let mut in_snapshot = true;
     let mut seen = 0;
     while seen < switches
         && let Some(event) = reader.next_event()?
@@ -165,13 +164,7 @@ fn again(file: &Path, switches: u64, oracle: &mut Oracle, end_ns: u64) -> anyhow
             ts_ns: event.ts_ns + shift,
             ..event.clone()
         };
-        if matches!(event.body, Body::Switch(_)) {
-            if in_snapshot {
-                oracle.end_snapshot(event.ts_ns);
-                in_snapshot = false;
-            }
-            seen += 1;
-        }
+        seen += u64::from(matches!(event.body, Body::Switch(_)));
         oracle.event(&event, &mut score);
     }
     Ok(score.scores())

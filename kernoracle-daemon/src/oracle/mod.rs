@@ -170,7 +170,7 @@ impl Oracle {
         self.refine_list.clear();
     }
 
-    /// What was seen is played once more, from a start with a snapshot as behind a pause. Timestamps must go on.
+    /// What was seen is played once more, from a start with a snapshot of all tasks. Timestamps must go on.
     pub fn rewind(&mut self) {
         self.pause();
         self.queues.rewind();
