@@ -9,7 +9,7 @@
 #
 # A load is a file NAME.sh that sets `packages` (Debian's) and defines `versions` (one line a program) and
 # `load`, which prepares in the working directory, calls `ready` (the file DIR/ready then exists), and keeps
-# the CPU busy until it is killed.
+# the CPU busy until it is killed; or one that names others in `together`: they all at once, ready when all are.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 name=$1
@@ -17,22 +17,19 @@ name=$1
 scratch=
 ready() { : >"$scratch/ready"; }
 
-# For a load that is some of the others at once: their versions, and they themselves, ready when all are.
-versions_of() {
-	for one in "$@"; do bash "$here/run.sh" "$one" versions; done
-}
-packages_of() {
-	for one in "$@"; do bash "$here/run.sh" "$one" packages; done | xargs
-}
-together() {
-	for one in "$@"; do
+each() { for one in $together; do bash "$here/run.sh" "$one" "$1"; done; }
+
+all_at_once() {
+	for one in $together; do
 		mkdir "$one"
 		chmod a+rwx "$one" .
 		bash "$here/run.sh" "$one" run "$PWD/$one" &
 	done
-	for one in "$@"; do
+	for one in $together; do
 		until [ -e "$one/ready" ]; do sleep 0.1; done
 	done
+	ready
+	wait
 }
 
 run_in() {
@@ -41,8 +38,14 @@ run_in() {
 	load
 }
 
+together=
 # shellcheck source=/dev/null
 . "$here/$name.sh"
+if [ -n "$together" ]; then
+	packages=$(each packages | xargs)
+	versions() { each versions; }
+	load() { all_at_once; }
+fi
 
 case $2 in
 versions) versions ;;
