@@ -7,7 +7,8 @@ use super::{
     loads::LOADS,
     machine::About,
     page::command_line,
-    tables::markdown,
+    paired::Paired,
+    tables::{markdown, or_dash},
 };
 
 /// Results without one part.
@@ -48,6 +49,12 @@ impl Page<'_> {
             "## Macro mean\n\nIn brackets: less (-) or more (+) than the full model.\n\n",
         );
         out.push_str(&self.macro_means());
+        out.push_str(
+            "\n## Is it more than chance?\n\nWhat the full model gains by each part, on the same recordings: mean over loads and its \
+             standard error (each load counts once: its recordings are no independent trials), and the mean without the load \
+             that gains or loses most.\n\n",
+        );
+        out.push_str(&self.worth());
         for (title, path, scale, digits) in [
             ("Top-1 of each load, %, at-switch", TOP1, 100.0, 1),
             ("Bits per switch of each load, at-switch", BITS, 1.0, 3),
@@ -122,6 +129,32 @@ impl Page<'_> {
         markdown(&headings, rows)
     }
 
+    fn worth(&self) -> String {
+        let headings = [
+            "model without",
+            "top-1, points",
+            "without the most",
+            "bits/switch saved",
+            "without the most",
+        ];
+        let rows = self
+            .ablated
+            .iter()
+            .map(|ablated| {
+                let (full, this) = (&self.full.results, &ablated.results);
+                let mut row = vec![ablated.title().replace("without ", "")];
+                for (paired, scale) in [
+                    (Paired::of(full, this, TOP1), 100.0),
+                    (Paired::of(this, full, BITS), 1.0),
+                ] {
+                    row.extend(cells(paired, scale));
+                }
+                row
+            })
+            .collect();
+        markdown(&headings.map(str::to_owned), rows)
+    }
+
     fn per_load(&self, path: &str, scale: f64, digits: usize) -> String {
         let mut headings = vec!["load".to_owned(), self.full.title()];
         headings.extend(self.ablated.iter().map(Ablated::title));
@@ -148,6 +181,22 @@ impl Page<'_> {
             .collect();
         markdown(&headings, rows)
     }
+}
+
+/// `mean ± standard error`, and `mean of the others (load left out)`.
+fn cells(paired: Option<Paired>, scale: f64) -> [String; 2] {
+    let number = |value: f64| format!("{:+.3}", scale * value);
+    let Some(paired) = paired else {
+        return ["-", "-"].map(str::to_owned);
+    };
+    let error = or_dash(paired.standard_error, |error| {
+        format!("{:.3}", scale * error)
+    });
+    let others = or_dash(paired.mean_of_others, number);
+    [
+        format!("{} ± {error}", number(paired.mean)),
+        format!("{others} ({})", paired.most),
+    ]
 }
 
 /// `this (this - full)`.
@@ -199,6 +248,9 @@ mod tests {
             "81.0 (+1.0)",
             "90.0 (+0.0)",
             "70.0 (-10.0)",
+            "+2.000 ± 3.000",
+            "-1.000 (redis)",
+            "+0.000 (cpu-4)",
         ] {
             assert!(tables.contains(cell), "no {cell} in:\n{tables}");
         }

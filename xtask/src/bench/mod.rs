@@ -25,6 +25,7 @@ mod keep_off;
 mod loads;
 mod machine;
 mod page;
+mod paired;
 mod quiet;
 mod record;
 mod recordings;

@@ -51,7 +51,7 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
+pub fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or_else(dash, text)
 }
 
