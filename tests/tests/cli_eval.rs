@@ -38,6 +38,7 @@ fn eval_adds_up() {
         assert_eq!(seen("first_1000") + seen("after_first_1000"), switches);
         // What was learned of them is still known when they come again.
         assert_eq!(seen("first_1000_again"), seen("first_1000"));
+        assert_eq!(count(load, "/first_1000_again/unscored/budget"), 0);
         let top1 = |part: &str| share(load, &format!("/{part}/at_switch/all/top1"));
         assert!(top1("first_1000_again") > top1("first_1000"));
         assert_eq!(seen("last_half"), switches - switches / 2);

@@ -160,9 +160,14 @@ impl Oracle {
     /// From here on switches, wake-ups and migrations are left out, of every CPU, until
     /// [`Self::end_pause`]. Who lives is still told.
     pub fn pause(&mut self) {
+        self.cut(Unscored::Budget);
+    }
+
+    /// Every CPU's sequence is broken.
+    fn cut(&mut self, excuse: Unscored) {
         for (cpu, state) in self.cpus.iter_mut().enumerate() {
             let Some(state) = state else { continue };
-            state.cut(Unscored::Budget);
+            state.cut(excuse);
             if let Some(reference) = &mut self.reference {
                 reference.reset(cpu);
             }
@@ -172,7 +177,7 @@ impl Oracle {
 
     /// What was seen is played once more, from a start with a snapshot of all tasks. Timestamps must go on.
     pub fn rewind(&mut self) {
-        self.pause();
+        self.cut(Unscored::First);
         self.queues.rewind();
     }
 

@@ -28,8 +28,8 @@ documented! {
         /// Over the switches up to the 1,000th scored one: how good a fresh start is.
         pub first_1000: Scores,
         /// The same switches, played once more to the oracle that has learned the whole file: what a start
-        /// could reach if everything were known. Timestamps go on behind the file's end. The scheduler's pick
-        /// and back-off-8 are scored again too, the exact PPM has learned the file as well.
+        /// could reach if everything were known. The baselines have learned it too. It flatters: what is
+        /// remembered may be these very switches.
         pub first_1000_again: Scores,
         /// Over the switches behind those.
         pub after_first_1000: Scores,
