@@ -51,8 +51,8 @@ impl Page<'_> {
         out.push_str(&self.macro_means());
         out.push_str(
             "\n## Is it more than chance?\n\nWhat the full model gains by each part, on the same recordings: mean over loads and its \
-             standard error (each load counts once: its recordings are no independent trials), and the mean without the load \
-             that gains or loses most.\n\n",
+             standard error (each load counts once: its recordings are no independent trials); the mean without the load \
+             that gains or loses most; and the exact one-sided p of Wilcoxon's signed-rank test over the loads.\n\n",
         );
         out.push_str(&self.worth());
         for (title, path, scale, digits) in [
@@ -134,8 +134,10 @@ impl Page<'_> {
             "model without",
             "top-1, points",
             "without the most",
+            "p",
             "bits/switch saved",
             "without the most",
+            "p",
         ];
         let rows = self
             .ablated
@@ -183,11 +185,11 @@ impl Page<'_> {
     }
 }
 
-/// `mean ± standard error`, and `mean of the others (load left out)`.
-fn cells(paired: Option<Paired>, scale: f64) -> [String; 2] {
+/// `mean ± standard error`, `mean of the others (load left out)`, and p.
+fn cells(paired: Option<Paired>, scale: f64) -> [String; 3] {
     let number = |value: f64| format!("{:+.3}", scale * value);
     let Some(paired) = paired else {
-        return ["-", "-"].map(str::to_owned);
+        return ["-", "-", "-"].map(str::to_owned);
     };
     let error = or_dash(paired.standard_error, |error| {
         format!("{:.3}", scale * error)
@@ -196,6 +198,7 @@ fn cells(paired: Option<Paired>, scale: f64) -> [String; 2] {
     [
         format!("{} ± {error}", number(paired.mean)),
         format!("{others} ({})", paired.most),
+        format!("{:.4}", paired.p),
     ]
 }
 
@@ -251,6 +254,7 @@ mod tests {
             "+2.000 ± 3.000",
             "-1.000 (redis)",
             "+0.000 (cpu-4)",
+            "0.5000",
         ] {
             assert!(tables.contains(cell), "no {cell} in:\n{tables}");
         }
