@@ -98,6 +98,14 @@ impl CpuState {
         self.excuse = Some(excuse);
     }
 
+    /// Nothing has been counted.
+    pub(super) fn forget_counts(&mut self) {
+        self.contexts = Contexts::new(CONTEXT_BITS);
+        self.gatherer = Gatherer::default();
+        self.wakes = WakeCounts::default();
+        self.counted = Counted::default();
+    }
+
     /// The chain of predictions is broken, though the switches are known.
     pub(super) fn forget_window(&mut self) {
         self.window.clear();

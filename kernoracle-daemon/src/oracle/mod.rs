@@ -181,6 +181,16 @@ impl Oracle {
         self.queues.rewind();
     }
 
+    /// Forgets what has been counted and what tasks are wont to do, and predicts on as behind a start. Weights stay.
+    pub fn start_over(&mut self, now_ns: u64) {
+        self.cut(Unscored::First);
+        for state in self.cpus.iter_mut().flatten() {
+            state.forget_counts();
+        }
+        self.run_times = RunTimes::default();
+        self.queues.forget_habits(now_ns);
+    }
+
     /// Events come again, and among them a snapshot of all tasks on a run queue, of which
     /// [`Self::end_snapshot`] tells the end.
     pub fn end_pause(&mut self) {

@@ -293,6 +293,38 @@ fn nothing_is_known_before_it_happens() {
 }
 
 #[test]
+fn a_start_over_knows_who_waits_and_nothing_else() {
+    let events = trace(6, 2_400);
+    let half = events.len() / 2;
+    let mut oracle = oracle(Learning::Off);
+    run(&mut oracle, &events[..half]);
+    let waits = |oracle: &Oracle| oracle.queues.cpu_ref(0).runnable.clone();
+    let before = waits(&oracle);
+    oracle.start_over(events[half - 1].ts_ns);
+    assert_eq!(waits(&oracle), before);
+    let after = run(&mut oracle, &events[half..]);
+    assert_eq!(after.unscored, [Unscored::First]);
+    let known = |decisions: &[Decision]| {
+        let known = decisions
+            .iter()
+            .filter(|d| d.baselines[0].predicted.is_some());
+        known.count()
+    };
+    assert_eq!(known(&after.decisions[..1]), 0, "nothing has been counted");
+    assert!(known(&after.decisions[500..]) > 0);
+    // What is learned anew is what a start on that half learns.
+    let mut fresh = self::oracle(Learning::Off);
+    let fresh = run(&mut fresh, &events[half..]);
+    let hits = |all: &[Decision]| all.iter().filter(|d| d.at_switch.rank == Some(1)).count();
+    assert!(
+        hits(&after.decisions).abs_diff(hits(&fresh.decisions)) <= 10,
+        "{} and {} hits",
+        hits(&after.decisions),
+        hits(&fresh.decisions)
+    );
+}
+
+#[test]
 fn the_candle_engine_decides_the_same() {
     let events = trace(6, 500);
     let plain = run(&mut oracle(Learning::Inline { every: 50 }), &events);

@@ -24,6 +24,13 @@ impl RunQueues {
         self.group_lags.clear();
     }
 
+    /// Forgets what tasks are wont to do. Who lives, who waits and the scheduler's numbers stay known, as they are after the snapshot of a start.
+    pub fn forget_habits(&mut self, now_ns: u64) {
+        for &sym in self.by_pid.values() {
+            self.tasks[sym.slot()].forget_habits(now_ns);
+        }
+    }
+
     /// Every task on a run queue has been told of since [`Self::unsure`]: the others sleep. Those that
     /// were about to end have ended.
     pub fn sure(&mut self, ts_ns: u64) {

@@ -166,6 +166,34 @@ impl TaskInfo {
         }
     }
 
+    /// What it did before `now_ns` is not known; what it is, and where it stands, is.
+    pub(super) fn forget_habits(&mut self, now_ns: u64) {
+        let fresh = Self::new(self.sym, self.pid, self.salt);
+        let since_ns = if self.status == Status::Sleeping {
+            now_ns
+        } else {
+            self.since_ns
+        };
+        *self = Self {
+            tgid: self.tgid,
+            name: self.name,
+            prio: self.prio,
+            policy: self.policy,
+            kthread: self.kthread,
+            status: self.status,
+            cpu: self.cpu,
+            fair: self.fair.take(),
+            seen_ns: self.seen_ns,
+            since_ns,
+            role: self.role,
+            code: self.code,
+            exiting: self.exiting,
+            queue_index: self.queue_index,
+            queued: self.queued.take(),
+            ..fresh
+        };
+    }
+
     /// Draws the code again: the name is new.
     pub(super) fn renamed(&mut self) {
         let role = mix(normalised_hash(self.name));

@@ -6,9 +6,15 @@ use crate::oracle::{
     Config, Engine, Learning, Oracle, StartFrom,
     outcome::{Decision, FullWindow, Sink, Unscored},
 };
-use crate::trace::TraceReader;
+use crate::trace::{TraceReader, event::Body};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+
+/// Share of the training part in which the oracle starts over again and again, so that starts are trained on too: else they would be the first
+/// moments of a recording alone, and the model would trust counts from the first one on as it may trust those of a minute.
+const YOUNG: f64 = 0.25;
+/// Switches from one such start to the next.
+const LIFE: u64 = 1_500;
 
 /// Windows of one recording.
 #[derive(Debug, Default)]
@@ -46,8 +52,16 @@ pub fn harvest(
         validation: Draw::new(held_out, recording.validation / length, &mut always),
         harvest: Harvest::default(),
     };
+    let young = (recording.training as f64 * YOUNG) as u64;
+    let mut switches = 0;
     while let Some(event) = reader.next_event()? {
         oracle.event(event, &mut sieve);
+        if matches!(event.body, Body::Switch(_)) {
+            switches += 1;
+            if switches <= young && switches % LIFE == 0 {
+                oracle.start_over(event.ts_ns);
+            }
+        }
     }
     let harvest = sieve.harvest;
     if harvest.training.is_empty() || harvest.validation.is_empty() {
