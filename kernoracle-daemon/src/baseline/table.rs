@@ -34,12 +34,12 @@ impl Row {
     pub fn p(&self, sym: u32) -> f32 {
         self.successors()
             .find(|(other, _)| *other == sym)
-            .map_or(0.0, |(_, count)| self.share(count))
+            .map_or(0.0, |(_, count)| self.share(f32::from(count)))
     }
 
     /// What [`Self::p`] gives a successor with this count.
-    pub fn share(&self, count: u16) -> f32 {
-        f32::from(count) / (f32::from(self.total) + 0.5)
+    pub fn share(&self, count: f32) -> f32 {
+        count / (f32::from(self.total) + 0.5)
     }
 
     /// `ln(p / (1 - p))` of a successor with this count, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
@@ -54,7 +54,8 @@ impl Row {
         self.stretched(0.2 + 0.25 * f32::from(self.total.saturating_sub(kept)))
     }
 
-    fn stretched(&self, seen: f32) -> f32 {
+    /// [`Self::stretched_named`], of a part of a count.
+    pub fn stretched(&self, seen: f32) -> f32 {
         let total = f32::from(self.total.max(1));
         let p = (seen / (total + 0.5)).min(0.995);
         let sure = total / (total + 1.5);

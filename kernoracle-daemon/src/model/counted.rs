@@ -85,7 +85,7 @@ impl Counted {
             for (sym, count) in row.successors() {
                 give(sym, &|x| {
                     if let Some(plain) = plain {
-                        x[plain] = row.share(count);
+                        x[plain] = row.share(f32::from(count));
                     }
                     if let Some(sure) = sure {
                         x[sure] = row.stretched_named(count);
@@ -103,11 +103,11 @@ fn log_p(p: f32) -> f32 {
 /// The features that each order's counts give, in the order of [`ORDERS`].
 const BY_ORDER: [(Option<usize>, Option<usize>); ORDERS.len()] = [
     (Some(c::P1), Some(c::SURE1)),
-    (Some(c::P2), Some(c::SURE2)),
-    (Some(c::P3), None),
+    (None, Some(c::SURE2)),
+    (None, None),
     (Some(c::P4), Some(c::SURE4)),
     (None, None),
-    (Some(c::P6), None),
+    (None, None),
     (None, None),
     (Some(c::P8), Some(c::SURE8)),
     (Some(c::P12), Some(c::SURE12)),

@@ -75,10 +75,7 @@ features! {
     /// `ln` of its probability by back-off to order 12, over 4.
     LOG_P false 2.5 Counts;
     P1 false 0.0 Counts;
-    P2 false 0.0 Counts;
-    P3 false 0.0 Counts;
     P4 false 0.0 Counts;
-    P6 false 0.3 Counts;
     P8 false 0.3 Counts;
     P12 false 0.5 Counts;
     /// Its odds in the context, stretched and weighed by how often that was seen ([`crate::baseline::Row::stretched`]).
@@ -162,6 +159,15 @@ features! {
     /// By what followed a task of the current one's role when its own last six runs had been like these.
     P_ROLE_RAN false 0.0 StateCounts;
     SURE_ROLE_RAN false 0.2 StateCounts;
+    /// By which kind of task followed one of the current task's role, with the scheduler's choices of these roles.
+    P_KIND_PICK false 0.0 StateCounts;
+    SURE_KIND_PICK false 0.2 StateCounts;
+    /// The same, when the current task's last two runs had been like these.
+    P_KIND_RAN false 0.0 StateCounts;
+    SURE_KIND_RAN false 0.2 StateCounts;
+    /// The same, behind the same three roles.
+    P_KIND_ROLES false 0.0 StateCounts;
+    SURE_KIND_ROLES false 0.2 StateCounts;
     /// Asleep: probability that the current task wakes it in this run, by its last four runs.
     P_WAKES false 0.5 StateCounts;
     /// Asleep: probability that the current task wakes one of its role, by the last six runs of tasks of the current one's role.
@@ -246,7 +252,7 @@ features! {
 }
 
 features! {
-    /// Of a switch, behind the code of the task that entered: what the LSTM sees.
+    /// Of a switch, between the codes of the task that entered and of the one that was woken last before: what the LSTM sees.
     switch:
     STAYED_RUNNABLE true 0.0;
     PREEMPTED true 0.0;

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 pub mod shape {
     use super::{CODE, LANES, candidate, situation, switch};
 
-    /// The LSTM's input: a role code and what happened.
-    pub const INPUT: usize = CODE + switch::LEN;
+    /// The LSTM's input: the code of the task that entered, what happened, the code of the task that was woken last before.
+    pub const INPUT: usize = CODE + switch::LEN + CODE;
     pub const HIDDEN: usize = 64;
     /// Numbers a candidate.
     pub const FEATURES: usize = candidate::LEN;

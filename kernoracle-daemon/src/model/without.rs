@@ -62,6 +62,9 @@ impl Without {
     /// Takes the parts' features out of the LSTM's input.
     pub fn mask_input(self, input: &mut [f32; INPUT]) {
         self.mask(&switch::ALL, &mut input[CODE..]);
+        if self.scheduler {
+            input[CODE + switch::LEN..].fill(0.0);
+        }
     }
 }
 

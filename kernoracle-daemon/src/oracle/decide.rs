@@ -53,6 +53,10 @@ impl Oracle {
                 );
             }
             hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
+            let target = state.window.last().and_then(|frame| frame.at_switch.target);
+            if let (false, Some(target)) = (self.forked, target) {
+                state.gatherer.came(target);
+            }
             let living = self.queues.live();
             let names = |sym: Option<Sym>| {
                 let Some(sym) = sym else {

@@ -10,6 +10,8 @@ pub(super) struct Before {
     woken_ns: Option<u64>,
     left_ns: Option<u64>,
     ts_ns: u64,
+    /// Code of the task that was woken last before the switch; zeros if none was.
+    woken: [f32; CODE],
 }
 
 impl Before {
@@ -26,10 +28,15 @@ impl Before {
             woken_ns: next.and_then(|task| task.woken_ns),
             left_ns: next.and_then(|task| task.left_ns),
             ts_ns,
+            woken: (cpu < queues.cpus())
+                .then(|| queues.cpu_ref(cpu).last_woken)
+                .flatten()
+                .and_then(|sym| queues.get(sym))
+                .map_or([0.0; CODE], |task| task.code),
         }
     }
 
-    /// The LSTM's input: the code of the task that enters, and what happened.
+    /// The LSTM's input: the code of the task that enters, what happened, and the code of the task that was woken last before.
     pub(super) fn input(
         &self,
         queues: &RunQueues,
@@ -46,6 +53,7 @@ impl Before {
         };
         let task = queues.task(next);
         out[..CODE].copy_from_slice(&task.code);
+        out[CODE + sw::LEN..].copy_from_slice(&self.woken);
         let x = &mut out[CODE..];
         x[sw::STAYED_RUNNABLE] = flag(switch.prev_state == 0);
         x[sw::PREEMPTED] = flag(switch.preempt);

@@ -1,5 +1,6 @@
 //! Which tasks could come next, and what is known of each.
 
+mod kinds;
 mod scene;
 
 use super::counted::Counted;
@@ -9,6 +10,7 @@ use super::numeric::log_time;
 use super::wakes::Wakes;
 use super::without::Without;
 use crate::runqueue::{Expected, LISTED, Picker, Picks, RunQueues, Standing, Status, Sym};
+use kinds::Kinds;
 use scene::{Scene, flag};
 use std::ops::ControlFlow;
 
@@ -71,6 +73,7 @@ pub struct Gatherer {
     recent: Recent,
     sleepers: Vec<Sleeper>,
     places: Places,
+    kinds: Kinds,
 }
 
 /// In place of an index: the current task is no candidate.
@@ -134,6 +137,12 @@ impl Gatherer {
     /// Forgets which tasks ran last.
     pub fn cut(&mut self) {
         self.recent = Recent::default();
+        self.kinds.cut();
+    }
+
+    /// Candidate `target` of the last at-switch prediction has come.
+    pub fn came(&mut self, target: usize) {
+        self.kinds.count(target);
     }
 
     /// Fills `view` for a prediction. Returns the scheduler's picks.
@@ -210,6 +219,10 @@ impl Gatherer {
         self.expect_wakes(&scene, view);
         self.places.clear(&view.candidates, current);
         scene.stand_ins(view);
+        if !refined {
+            self.kinds.begin(&scene);
+        }
+        self.kinds.fill(&scene, refined, &mut view.candidates);
         picks
     }
 
