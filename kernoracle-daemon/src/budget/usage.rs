@@ -7,6 +7,8 @@ use nix::{
     unistd::Pid,
 };
 use std::io;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 fn clock_ns(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |time| {
@@ -104,14 +106,18 @@ pub fn resident_bytes() -> io::Result<u64> {
     Ok(kib * 1024)
 }
 
-/// Time since this process began, ns: to a hundredth of a second, as the kernel keeps the beginning.
-pub fn since_exec() -> io::Result<u64> {
-    let begun = procfs::process::Process::myself()
-        .and_then(|me| me.stat())
-        .map_err(io::Error::other)?
-        .starttime;
-    let begun_ns = u128::from(begun) * 1_000_000_000 / u128::from(procfs::ticks_per_second());
-    Ok(clock_ns(ClockId::CLOCK_BOOTTIME).saturating_sub(begun_ns as u64))
+/// When the program began.
+static BEGUN: OnceLock<Instant> = OnceLock::new();
+
+/// The program begins; to be said first of all. The kernel keeps when a process began, but that may have been another program before: `cargo xtask run`
+/// becomes the daemon when it has built it. What `exec` and the loader take, some milliseconds, is left out.
+pub fn begin() {
+    BEGUN.get_or_init(Instant::now);
+}
+
+/// Time since [`begin`], ns; none if nobody said it.
+pub fn since_begin() -> Option<u64> {
+    Some(BEGUN.get()?.elapsed().as_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -138,7 +144,10 @@ mod tests {
     #[test]
     fn the_kernel_tells_memory_and_age() {
         assert!(resident_bytes().unwrap() > 1 << 20);
-        assert!(since_exec().unwrap() < 3_600_000_000_000);
+        begin();
+        let begun = since_begin().unwrap();
+        begin();
+        assert!(since_begin().unwrap() >= begun, "it begins once");
         assert!(Usage::begin().share() >= 0.0);
     }
 }

@@ -296,7 +296,7 @@ documented! {
         pub resident_bytes: Option<u64>,
         /// Of that, the mapping of the ring, bytes: the kernel's memory, mapped twice in a row.
         pub ring_bytes: u64,
-        /// From the start of the process to the first prediction, s; null if none was made.
+        /// From the start of the program to the first prediction, s; null if none was made.
         pub first_prediction_s: Option<f64>,
     }
 }

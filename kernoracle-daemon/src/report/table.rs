@@ -310,7 +310,7 @@ fn cost(out: &mut String, cost: &CostFigures, scores: &Scores) {
     );
     _ = writeln!(
         out,
-        "cost: {} of one CPU ({cpu_s:.2} s with start-up, reader {reader_cpu_s:.2} s); resident {} at most, {} of it the ring; first prediction {} after exec",
+        "cost: {} of one CPU ({cpu_s:.2} s with start-up, reader {reader_cpu_s:.2} s); resident {} at most, {} of it the ring; first prediction {} after the start",
         percent(*cpu),
         or_dash(*resident_bytes, mib),
         mib(*ring_bytes),

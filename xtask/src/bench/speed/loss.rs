@@ -135,7 +135,7 @@ fn goals(runs: &[(Way, Held)]) -> Vec<Goal> {
     }
     if let Some(s) = most(|held| held.first_prediction_s) {
         goals.push(Goal {
-            what: "first prediction after exec, on the load's CPU".to_owned(),
+            what: "first prediction after the start, on the load's CPU".to_owned(),
             goal: "<= 1 s".to_owned(),
             got: format!("{s:.2} s"),
             met: s <= 1.0,
