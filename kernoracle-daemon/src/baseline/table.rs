@@ -37,7 +37,7 @@ impl Row {
             .map_or(0.0, |(_, count)| self.share(f32::from(count)))
     }
 
-    /// What [`Self::p`] gives a successor with this count.
+    /// What [`Self::p`] gives a successor with this count, or with a part of one.
     pub fn share(&self, count: f32) -> f32 {
         count / (f32::from(self.total) + 0.5)
     }

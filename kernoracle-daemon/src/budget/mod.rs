@@ -14,7 +14,7 @@ mod leisure;
 mod usage;
 
 pub use leisure::Leisure;
-pub use usage::{Idle, IdleShare, Usage, begin, resident_bytes, since_begin, thread_cpu_ns};
+pub use usage::{Idle, IdleShare, Usage, mark_start, resident_bytes, since_start, thread_cpu_ns};
 
 /// Part of the budget that may be taken from tasks which would run otherwise.
 pub const BUSY: f64 = 0.2;

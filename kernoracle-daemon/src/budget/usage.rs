@@ -106,18 +106,18 @@ pub fn resident_bytes() -> io::Result<u64> {
     Ok(kib * 1024)
 }
 
-/// When the program began.
-static BEGUN: OnceLock<Instant> = OnceLock::new();
+/// When the program started.
+static START: OnceLock<Instant> = OnceLock::new();
 
-/// The program begins; to be said first of all. The kernel keeps when a process began, but that may have been another program before: `cargo xtask run`
+/// The program starts now; to be said first of all, later calls change nothing. The kernel keeps when a process began, but that may have been another program before: `cargo xtask run`
 /// becomes the daemon when it has built it. What `exec` and the loader take, some milliseconds, is left out.
-pub fn begin() {
-    BEGUN.get_or_init(Instant::now);
+pub fn mark_start() {
+    START.get_or_init(Instant::now);
 }
 
-/// Time since [`begin`], ns; none if nobody said it.
-pub fn since_begin() -> Option<u64> {
-    Some(BEGUN.get()?.elapsed().as_nanos() as u64)
+/// Time since [`mark_start`], ns; none if nobody said it.
+pub fn since_start() -> Option<u64> {
+    Some(START.get()?.elapsed().as_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn the_kernel_tells_memory_and_age() {
         assert!(resident_bytes().unwrap() > 1 << 20);
-        begin();
-        let begun = since_begin().unwrap();
-        begin();
-        assert!(since_begin().unwrap() >= begun, "it begins once");
+        mark_start();
+        let age = since_start().unwrap();
+        mark_start();
+        assert!(since_start().unwrap() >= age, "it starts once");
         assert!(Usage::begin().share() >= 0.0);
     }
 }

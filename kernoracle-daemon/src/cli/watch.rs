@@ -157,7 +157,7 @@ impl<'a> Watch<'a> {
             self.oracle.settle();
         }
         if self.first_prediction_ns.is_none() && self.reporter.scored() > 0 {
-            self.first_prediction_ns = budget::since_begin();
+            self.first_prediction_ns = budget::since_start();
         }
         self.govern(now_ns, backlog)?;
         if self.reporter.due(now_ns) {

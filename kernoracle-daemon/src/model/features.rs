@@ -165,7 +165,7 @@ features! {
     /// The same, when the current task's last two runs had been like these.
     P_KIND_RAN false 0.0 StateCounts;
     SURE_KIND_RAN false 0.2 StateCounts;
-    /// The same, behind the same three roles.
+    /// By which kind followed the same four roles, with the same choice if the current task sleeps.
     P_KIND_ROLES false 0.0 StateCounts;
     SURE_KIND_ROLES false 0.2 StateCounts;
     /// Asleep: probability that the current task wakes it in this run, by its last four runs.

@@ -110,4 +110,20 @@ mod tests {
         assert!((view.situation[situation::WAITING] - 1.0).abs() < 1e-9);
         assert_eq!(without.to_string(), "counts");
     }
+
+    #[test]
+    fn without_the_scheduler_the_lstm_does_not_see_who_was_woken() {
+        let mut input = [1.0; INPUT];
+        let without = Without {
+            scheduler: true,
+            ..Without::default()
+        };
+        without.mask_input(&mut input);
+        let (entered, rest) = input.split_at(CODE);
+        let (happened, woken) = rest.split_at(switch::LEN);
+        assert!(entered.iter().all(|x| *x > 0.0));
+        assert!(happened[switch::RUN_TIME] > 0.0);
+        assert!(happened[switch::SINCE_WOKEN] < 0.5);
+        assert_eq!(woken, [0.0; CODE]);
+    }
 }

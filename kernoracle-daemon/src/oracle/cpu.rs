@@ -104,6 +104,9 @@ impl CpuState {
         self.gatherer = Gatherer::default();
         self.wakes = WakeCounts::default();
         self.counted = Counted::default();
+        if let Some(ppm8) = &mut self.ppm8 {
+            *ppm8 = Ppm::new(8);
+        }
     }
 
     /// The chain of predictions is broken, though the switches are known.

@@ -292,6 +292,37 @@ fn nothing_is_known_before_it_happens() {
     }
 }
 
+/// Between the code of the task that entered and that of the one woken last before lies what happened.
+#[test]
+fn the_lstm_sees_who_entered_and_who_was_woken() {
+    use crate::model::features::switch;
+    let events = trace(7, 200);
+    let mut oracle = oracle(Learning::Off);
+    let mut woken = None;
+    let mut seen = 0;
+    for event in &events {
+        oracle.event(event, &mut Collected::default());
+        match &event.body {
+            Body::Wake(wake) => woken = Some(wake.task.pid),
+            Body::Switch(to) => {
+                let code = |pid| {
+                    let sym = oracle.queues.by_pid(0, pid).unwrap();
+                    oracle.queues.task(sym).code
+                };
+                let frame = oracle.cpus[0].as_ref().unwrap().window.frames.back();
+                let input = &frame.unwrap().input;
+                let (entered, rest) = input.split_at(crate::runqueue::CODE);
+                assert_eq!(entered, code(to.next.pid));
+                let expected = woken.take().map_or([0.0; crate::runqueue::CODE], code);
+                assert_eq!(rest[switch::LEN..], expected);
+                seen += u32::from(expected[0] != 0.0);
+            }
+            _ => {}
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
 #[test]
 fn a_start_over_knows_who_waits_and_nothing_else() {
     let events = trace(6, 2_400);

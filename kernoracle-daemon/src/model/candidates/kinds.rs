@@ -21,7 +21,7 @@ const ROLES: usize = 3;
 /// Of the eight runs that a task remembers.
 const LAST_TWO: u64 = 0xffff;
 /// The features that each of them gives: the plain probability, and the stretched one.
-const FEATURES: [(usize, usize); CONTEXTS] = [
+const BY_CONTEXT: [(usize, usize); CONTEXTS] = [
     (c::P_KIND_PICK, c::SURE_KIND_PICK),
     (c::P_KIND_RAN, c::SURE_KIND_RAN),
     (c::P_KIND_ROLES, c::SURE_KIND_ROLES),
@@ -78,7 +78,7 @@ impl Kinds {
             .iter()
             .map(|candidate| kind(scene, candidate))
             .collect();
-        for (row, (plain, sure)) in self.rows.iter().zip(FEATURES) {
+        for (row, (plain, sure)) in self.rows.iter().zip(BY_CONTEXT) {
             let Some(row) = row else { continue };
             let unnamed = row.stretched_unnamed();
             for candidate in candidates.iter_mut() {
