@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Changes whenever the meaning of a weight does: other features, other shapes.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 /// The one entry of the file's metadata. More would be written in the order of a hash map: a file would not be the same twice.
 const FORMAT_KEY: &str = "kernoracle_model";
 /// The same of a model of the paper's recipe.
@@ -370,7 +370,7 @@ mod tests {
         let message = refused(|bytes| {
             replace(
                 bytes,
-                "{\\\"version\\\":\\\"2\\\"",
+                "{\\\"version\\\":\\\"3\\\"",
                 "{\\\"version\\\":\\\"9\\\"",
             );
         });
