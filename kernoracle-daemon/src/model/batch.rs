@@ -85,6 +85,24 @@ impl<'a> BatchBuilder<'a> {
         )
     }
 
+    /// The same views in the same order, in parts of at most so many candidates, or of one view that has more.
+    pub fn parts(self, most: usize) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        let mut candidates = usize::MAX;
+        for entry in self.entries {
+            let more = entry.view.candidates.len();
+            candidates = candidates.saturating_add(more);
+            if candidates > most {
+                parts.push(Self::default());
+                candidates = more;
+            }
+            if let Some(part) = parts.last_mut() {
+                part.entries.push(entry);
+            }
+        }
+        parts
+    }
+
     pub fn build(self, device: &Device) -> Result<Batch> {
         let n = self.entries.len();
         let sizes = self.entries.iter().map(|entry| entry.view.candidates.len());

@@ -153,8 +153,7 @@ impl Learner {
     fn compare(&mut self, newest: usize) -> candle_core::Result<bool> {
         for window in self.kept.iter().rev().take(newest) {
             let frames = window.frames();
-            let window = [frames.as_slice()];
-            let worse = self.net.loss(&window, &[])?.bits - self.start_net.loss(&window, &[])?.bits;
+            let worse = self.net.bits(&frames)? - self.start_net.bits(&frames)?;
             self.behind = self.behind * KEPT_RECORD + worse;
         }
         if self.behind <= WORSE {
