@@ -10,6 +10,7 @@ use super::weights::{
 };
 use super::without::Without;
 use crate::aside;
+use crate::runqueue::Roles;
 use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Changes whenever the meaning of a weight does: other features, other shapes.
-const VERSION: &str = "3";
+pub const VERSION: &str = "4";
 /// The one entry of the file's metadata. More would be written in the order of a hash map: a file would not be the same twice.
 const FORMAT_KEY: &str = "kernoracle_model";
 /// The same of a model of the paper's recipe.
@@ -83,6 +84,7 @@ struct About {
     version: String,
     writer: String,
     without: Without,
+    roles: Roles,
     training: Option<Training>,
 }
 
@@ -114,6 +116,7 @@ impl Model {
         Ok(Self {
             weights,
             linear,
+            roles: about.roles,
             training: about.training,
             bytes: Some(bytes.len()),
         })
@@ -129,6 +132,7 @@ impl Model {
             version: VERSION.to_owned(),
             writer: concat!("kernoracle ", env!("CARGO_PKG_VERSION")).to_owned(),
             without: self.weights.without,
+            roles: self.roles.clone(),
             training: self.training.clone(),
         };
         let about = serde_json::to_string(&about).expect("plain fields");
@@ -331,10 +335,12 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let mut model = Model::untrained(7);
         model.weights.without.counts = true;
+        model.roles = vec![7, u32::MAX, 1].into();
         model.save(&path, Precision::F32).expect("saved");
         let loaded = Model::load(&path).expect("loaded");
         assert_eq!(loaded.weights, model.weights);
         assert_eq!(loaded.linear, model.linear);
+        assert_eq!(loaded.roles, model.roles);
         assert_eq!(
             std::fs::read_dir(folder.path()).expect("readable").count(),
             1,
@@ -370,7 +376,7 @@ mod tests {
         let message = refused(|bytes| {
             replace(
                 bytes,
-                "{\\\"version\\\":\\\"3\\\"",
+                "{\\\"version\\\":\\\"4\\\"",
                 "{\\\"version\\\":\\\"9\\\"",
             );
         });

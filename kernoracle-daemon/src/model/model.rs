@@ -2,6 +2,7 @@
 
 use super::linear::Linear;
 use super::weights::Weights;
+use crate::runqueue::Roles;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,6 +11,8 @@ use std::fmt;
 pub struct Model {
     pub weights: Weights,
     pub linear: Linear,
+    /// Roles that the weights know by name.
+    pub roles: Roles,
     /// How it was trained; `None` if only by running.
     pub training: Option<Training>,
     /// Size of the file that it was read from.
@@ -39,6 +42,7 @@ impl Model {
         Self {
             weights: Weights::untrained(seed),
             linear: Linear::default(),
+            roles: Roles::default(),
             training: None,
             bytes: None,
         }

@@ -26,6 +26,7 @@ impl Oracle {
         let model = Model {
             weights: (*self.weights).clone(),
             linear: self.linear.clone(),
+            roles: self.queues.codes().known().clone(),
             training: self.training.clone(),
             bytes: None,
         };

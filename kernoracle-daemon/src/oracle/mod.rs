@@ -21,7 +21,7 @@ pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 pub use fork::Outlook;
 
 use crate::model::{self, Counted, Linear, Mixer, Model, Reference, RunTimes, Training, Weights};
-use crate::runqueue::RunQueues;
+use crate::runqueue::{Codes, RunQueues};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
 use clock::monotonic_ns;
@@ -69,6 +69,7 @@ impl Oracle {
         let Model {
             weights,
             linear,
+            roles,
             training,
             bytes: _,
         } = model;
@@ -78,7 +79,7 @@ impl Oracle {
             Engine::Candle => Some(Reference::new(&weights)?),
         };
         Ok(Self {
-            queues: RunQueues::salted(config.seed),
+            queues: RunQueues::coded(Codes::new(roles, config.seed)),
             cpus: Vec::new(),
             weights: Arc::new(weights),
             start: (config.learning != Learning::Off).then(|| linear.candidates.clone()),
@@ -189,6 +190,12 @@ impl Oracle {
         }
         self.run_times = RunTimes::default();
         self.queues.forget_habits(now_ns);
+    }
+
+    /// Draws the codes of all tasks anew, and predicts on as behind a gap.
+    pub fn recode(&mut self, codes: Codes) {
+        self.cut(Unscored::First);
+        self.queues.recode(codes);
     }
 
     /// Events come again, and among them a snapshot of all tasks on a run queue, of which

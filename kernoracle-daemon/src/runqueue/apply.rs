@@ -162,7 +162,7 @@ impl RunQueues {
         info.kthread = task.kthread;
         if task.pid != 0 && info.name != task.comm {
             info.name = task.comm;
-            info.renamed();
+            info.renamed(&self.codes);
         }
         match &task.fair {
             Some(fair) => {
@@ -247,7 +247,7 @@ impl RunQueues {
         let forks = &mut self.task_mut(parent).forks_now;
         *forks = forks.saturating_add(1);
         let sym = self.intern(cpu, pid);
-        let task = self.task_mut(sym);
+        let task = &mut self.tasks[sym.slot()];
         task.born = Some((parent, ts_ns));
         task.tgid = tgid;
         task.name = comm;
@@ -255,17 +255,17 @@ impl RunQueues {
         task.waker = Some(parent);
         task.status = Status::Sleeping;
         task.since_ns = ts_ns;
-        task.renamed();
+        task.renamed(&self.codes);
     }
 
     fn rename(&mut self, pid: u32, tgid: u32, comm: Comm) {
         if let Some(&sym) = self.by_pid.get(&pid) {
-            let task = self.task_mut(sym);
+            let task = &mut self.tasks[sym.slot()];
             if tgid != Task::UNKNOWN_TGID {
                 task.tgid = tgid;
             }
             task.name = comm;
-            task.renamed();
+            task.renamed(&self.codes);
         }
     }
 

@@ -4,6 +4,7 @@
 //! slot is never taken for the task that had it before.
 
 mod apply;
+mod codes;
 mod delayed;
 mod fair_queue;
 mod history;
@@ -13,11 +14,12 @@ mod task;
 mod tree;
 mod wakees;
 
+pub use codes::{CODE, Codes, Roles, role};
 pub use delayed::{Delayed, Sleeper};
 use fair_queue::FairQueue;
 pub use history::RunHistory;
 pub use pick::{Expected, LISTED, Picker, Picks, Standing};
-pub use task::{CODE, Status, Sym, TaskInfo};
+pub use task::{Status, Sym, TaskInfo};
 pub use wakees::{Wakee, Wakees};
 
 use crate::trace::event::{Comm, Entity};
@@ -61,21 +63,35 @@ pub struct RunQueues {
     /// What each group was owed when it last left its queue, ns of vruntime.
     group_lags: HashMap<u32, i64>,
     live: usize,
-    salt: u64,
+    codes: Codes,
 }
 
 impl RunQueues {
     pub fn new() -> Self {
-        Self::salted(0)
+        Self::coded(Codes::default())
     }
 
-    /// Instances of tasks get other codes with another `salt`.
-    pub fn salted(salt: u64) -> Self {
+    /// With the tasks' codes drawn by `codes`.
+    pub fn coded(codes: Codes) -> Self {
         Self {
             by_pid: HashMap::new(),
-            salt,
+            codes,
             ..Self::default()
         }
+    }
+
+    /// Draws the codes of all tasks anew, by `codes` from here on.
+    pub fn recode(&mut self, codes: Codes) {
+        self.codes = codes;
+        let named = |task: &&mut TaskInfo| task.name != Comm::default();
+        for task in self.tasks.iter_mut().filter(named) {
+            task.renamed(&self.codes);
+        }
+    }
+
+    /// How the tasks' codes are drawn.
+    pub fn codes(&self) -> &Codes {
+        &self.codes
     }
 
     /// Tasks known to be alive, the idle tasks not counted.
@@ -134,11 +150,11 @@ impl RunQueues {
         while self.cpus.len() <= cpu as usize {
             let cpu = self.cpus.len() as u32;
             let sym = self.allocate(0);
-            let task = self.task_mut(sym);
+            let task = &mut self.tasks[sym.slot()];
             task.name = Comm::new(&format!("swapper/{cpu}"));
             task.cpu = cpu;
             task.kthread = true;
-            task.renamed();
+            task.renamed(&self.codes);
             self.idle.push(sym);
             self.cpus.push(Cpu::default());
         }
@@ -147,11 +163,11 @@ impl RunQueues {
     fn allocate(&mut self, pid: u32) -> Sym {
         if let Some(slot) = self.free.pop() {
             let sym = self.tasks[slot as usize].sym.next_generation();
-            self.tasks[slot as usize] = TaskInfo::new(sym, pid, self.salt);
+            self.tasks[slot as usize] = TaskInfo::new(sym, pid);
             sym
         } else {
             let sym = Sym::first(self.tasks.len());
-            self.tasks.push(TaskInfo::new(sym, pid, self.salt));
+            self.tasks.push(TaskInfo::new(sym, pid));
             sym
         }
     }

@@ -1,5 +1,6 @@
 //! What is remembered of one task.
 
+use super::codes::{CODE, Codes, role};
 use super::{RunHistory, Wakees};
 use crate::trace::event::{Comm, Entity, Fair};
 
@@ -62,9 +63,6 @@ pub enum Status {
     Sleeping,
 }
 
-/// Numbers in the code of a role: half from the name, half from the instance.
-pub const CODE: usize = 16;
-
 /// One task.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -116,8 +114,6 @@ pub struct TaskInfo {
     pub switches: u64,
     /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
     pub code: [f32; CODE],
-    /// Instances get other codes with another salt.
-    salt: u64,
     pub(super) exiting: bool,
     pub(super) queue_index: Option<u32>,
     /// As what it stands in the queue of its `cfs_rq`, if it does.
@@ -125,7 +121,7 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    pub(super) fn new(sym: Sym, pid: u32, salt: u64) -> Self {
+    pub(super) fn new(sym: Sym, pid: u32) -> Self {
         Self {
             sym,
             pid,
@@ -159,7 +155,6 @@ impl TaskInfo {
             voluntary: 0.5,
             switches: 0,
             code: [0.0; CODE],
-            salt,
             exiting: false,
             queue_index: None,
             queued: None,
@@ -168,7 +163,7 @@ impl TaskInfo {
 
     /// What it did before `now_ns` is not known; what it is, and where it stands, is.
     pub(super) fn forget_habits(&mut self, now_ns: u64) {
-        let fresh = Self::new(self.sym, self.pid, self.salt);
+        let fresh = Self::new(self.sym, self.pid);
         let since_ns = if self.status == Status::Sleeping {
             now_ns
         } else {
@@ -194,37 +189,15 @@ impl TaskInfo {
         };
     }
 
-    /// Draws the code again: the name is new.
-    pub(super) fn renamed(&mut self) {
-        let role = mix(normalised_hash(self.name));
-        self.role = (role >> 32) as u32;
-        let instance = mix(u64::from(self.sym.raw())
-            .wrapping_add(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(mix(self.salt)));
-        for (bit, code) in self.code.iter_mut().enumerate() {
-            let (word, bit) = if bit < CODE / 2 {
-                (role, bit)
-            } else {
-                (instance, bit)
-            };
-            *code = if word >> bit & 1 == 1 { 0.35 } else { -0.35 };
-        }
+    /// Draws the code again: the name is new, or the way to draw codes.
+    pub(super) fn renamed(&mut self, codes: &Codes) {
+        self.role = role(self.name);
+        self.code = codes.code(self.sym, self.name);
     }
 }
 
-/// Digits carry instances (`kworker/0:1`, `Web Content 7`): without them the name is the role.
-fn normalised_hash(name: Comm) -> u64 {
-    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
-    name.bytes()
-        .iter()
-        .filter(|byte| !byte.is_ascii_digit())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-}
-
 /// The finaliser of splitmix64 (Steele, Lea and Flood 2014).
-fn mix(mut x: u64) -> u64 {
+pub(super) fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)

@@ -13,7 +13,7 @@ pub mod origin;
 mod reader;
 mod source;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -1,14 +1,18 @@
 //! A trace file to train on.
 
 use super::TrainError;
+use crate::runqueue::role;
 use crate::trace::{TraceReader, event::Body};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Share of a recording's time that is trained on; the rest validates.
 const TRAINED: f64 = 0.85;
+/// Switches to the tasks of a role from which on it is one to know.
+const OFTEN: u64 = 100;
 
 /// A trace file to train on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub struct Recording {
     /// Switches before and behind.
     pub training: u64,
     pub validation: u64,
+    /// Of tasks that were switched to often: the weights come to know them by name.
+    pub roles: Vec<u32>,
     /// What the file does not give back.
     #[serde(skip)]
     pub lost: Option<String>,
@@ -36,9 +42,11 @@ impl Recording {
         })?;
         let mut reader = TraceReader::open(path)?;
         let mut times = Vec::new();
+        let mut roles: BTreeMap<u32, u64> = BTreeMap::new();
         while let Some(event) = reader.next_event()? {
-            if matches!(event.body, Body::Switch(_)) {
+            if let Body::Switch(switch) = &event.body {
                 times.push(event.ts_ns);
+                *roles.entry(role(switch.next.comm)).or_default() += 1;
             }
         }
         let first = times.iter().min().copied().unwrap_or(0);
@@ -52,6 +60,10 @@ impl Recording {
             cut_ns,
             training,
             validation: times.len() as u64 - training,
+            roles: roles
+                .into_iter()
+                .filter_map(|(role, switches)| (switches >= OFTEN).then_some(role))
+                .collect(),
             lost: reader.lost().map(ToString::to_string),
         })
     }

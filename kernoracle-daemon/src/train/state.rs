@@ -3,6 +3,7 @@
 use super::{Epoch, Plan, Recording};
 use crate::model::checkpoint::{self, Array};
 use crate::model::{CheckpointError, Linear, Model, Moments, Precision, Weights};
+use crate::runqueue::Roles;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ pub(super) struct State {
 
 #[derive(Serialize, Deserialize)]
 struct Meta {
+    /// Of the model.
+    version: String,
     terms: Terms,
     replayed_before: u32,
     steps: u64,
@@ -74,6 +77,7 @@ impl State {
             let model = Model {
                 weights: weights.clone(),
                 linear: linear.clone(),
+                roles: Roles::default(),
                 training: None,
                 bytes: None,
             };
@@ -90,6 +94,7 @@ impl State {
             }
         }
         let meta = Meta {
+            version: checkpoint::VERSION.to_owned(),
             terms: terms.clone(),
             replayed_before: self.replayed_before,
             steps: self.moments.steps,
@@ -110,6 +115,11 @@ impl State {
             path: path.to_owned(),
             source,
         })?;
+        if meta.version != checkpoint::VERSION {
+            return Err(StateError::Misfit {
+                path: path.to_owned(),
+            });
+        }
         differences(path, &meta.terms, terms)?;
         let file = SafeTensors::deserialize(&bytes).map_err(checkpoint::foreign(path))?;
         let without = terms.plan.without;

@@ -4,6 +4,7 @@ use super::state::{State, Terms, path_beside};
 use super::{Epoch, Harvest, Plan, Recording, TrainError, harvest};
 use crate::model::{self, Linear, Model, Packed, Precision, Pretrainer, Tally, Training, Weights};
 use crate::parallel;
+use crate::runqueue::Roles;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ pub struct Trainer {
     threads: usize,
     pretrainer: Pretrainer,
     state: State,
+    /// That the model is to know by name.
+    roles: Roles,
     harvests: Vec<Harvest>,
 }
 
@@ -72,7 +75,13 @@ impl Trainer {
             }
             None => (State::new(&start), Begun::Anew),
         };
-        let mut pretrainer = Pretrainer::new(&model(&state.current))?;
+        let known = terms
+            .recordings
+            .iter()
+            .flat_map(|recording| &recording.roles);
+        let roles: Vec<u32> = known.copied().chain(start.roles.iter()).collect();
+        let roles = Roles::from(roles);
+        let mut pretrainer = Pretrainer::new(&model(&state.current, &roles))?;
         if begun != Begun::Anew && !pretrainer.set_moments(&state.moments) {
             return Err(super::StateError::Misfit { path }.into());
         }
@@ -82,6 +91,7 @@ impl Trainer {
             threads,
             pretrainer,
             state,
+            roles,
             harvests: Vec::new(),
         };
         Ok((trainer, begun))
@@ -194,7 +204,7 @@ impl Trainer {
         });
         let finished = Model {
             training,
-            ..model(&self.state.best)
+            ..self.model(&self.state.best)
         };
         finished.save(&self.out, Precision::F16)?;
         let state = path_beside(&self.out);
@@ -207,9 +217,13 @@ impl Trainer {
         Ok(Model::load(&self.out)?)
     }
 
+    fn model(&self, parts: &(Weights, Linear)) -> Model {
+        model(parts, &self.roles)
+    }
+
     /// Every recording's windows, as the model of the last replay saw them.
     fn replay(&self) -> Result<Vec<Harvest>, TrainError> {
-        let model = model(&self.state.replayed);
+        let model = self.model(&self.state.replayed);
         let epoch = self.state.replayed_before;
         parallel::map(self.threads, &self.terms.recordings, |recording| {
             harvest(recording, &model, &self.terms.plan, epoch)
@@ -268,10 +282,11 @@ impl State {
     }
 }
 
-fn model((weights, linear): &(Weights, Linear)) -> Model {
+fn model((weights, linear): &(Weights, Linear), roles: &Roles) -> Model {
     Model {
         weights: weights.clone(),
         linear: linear.clone(),
+        roles: roles.clone(),
         training: None,
         bytes: None,
     }

@@ -51,8 +51,8 @@ pub const LOADS: [Load; 15] = [
 ];
 
 /// Recorded to train on beside the training half of [`LOADS`], never evaluated: what those lack. Some of them at once,
-/// timers, pipelines, a machine that is mostly watched, threads of one interpreter.
-pub const TRAINING_ONLY: [Load; 7] = [
+/// timers, pipelines, a machine that is mostly watched, threads of one interpreter, a server with a process for each connection.
+pub const TRAINING_ONLY: [Load; 8] = [
     trained("mix-web-cpu"),
     trained("mix-web-build"),
     trained("mix-cache-disk"),
@@ -60,6 +60,7 @@ pub const TRAINING_ONLY: [Load; 7] = [
     trained("pipelines"),
     trained("monitors"),
     trained("python-threads"),
+    trained("connections"),
 ];
 
 /// Every load there is: those of the bench, then those for training alone.
