@@ -50,9 +50,10 @@ impl Page<'_> {
         );
         out.push_str(&self.macro_means());
         out.push_str(
-            "\n## Is it more than chance?\n\nWhat the full model gains by each part, on the same recordings: mean over loads and its \
-             standard error (each load counts once: its recordings are no independent trials); the mean without the load \
-             that gains or loses most; and the exact one-sided p of Wilcoxon's signed-rank test over the loads.\n\n",
+            "\n## Is it more than chance?\n\nWhat the full model gains by each part, on the same recordings, as a mean over loads. Behind it two standard errors: \
+             *recorded again*, were the same loads recorded again (what varies is a load's recordings); *other loads*, were the loads others of \
+             their kind (what varies is the load). Then the mean without the load that gains or loses most, and, for other loads too, the \
+             exact one-sided p of Wilcoxon's signed-rank test. Each model was trained once: how much another seed would change is in neither.\n\n",
         );
         out.push_str(&self.worth());
         for (title, path, scale, digits) in [
@@ -133,9 +134,13 @@ impl Page<'_> {
         let headings = [
             "model without",
             "top-1, points",
+            "± recorded again",
+            "± other loads",
             "without the most",
             "p",
             "bits/switch saved",
+            "± recorded again",
+            "± other loads",
             "without the most",
             "p",
         ];
@@ -185,18 +190,18 @@ impl Page<'_> {
     }
 }
 
-/// `mean ± standard error`, `mean of the others (load left out)`, and p.
-fn cells(paired: Option<Paired>, scale: f64) -> [String; 3] {
+/// Mean, its two standard errors, `mean of the others (load left out)`, and p.
+fn cells(paired: Option<Paired>, scale: f64) -> [String; 5] {
     let number = |value: f64| format!("{:+.3}", scale * value);
     let Some(paired) = paired else {
-        return ["-", "-", "-"].map(str::to_owned);
+        return ["-"; 5].map(str::to_owned);
     };
-    let error = or_dash(paired.standard_error, |error| {
-        format!("{:.3}", scale * error)
-    });
+    let error = |error| or_dash(error, |error: f64| format!("{:.3}", scale * error));
     let others = or_dash(paired.mean_of_others, number);
     [
-        format!("{} ± {error}", number(paired.mean)),
+        number(paired.mean),
+        error(paired.of_recordings),
+        error(paired.of_loads),
         format!("{others} ({})", paired.most),
         format!("{:.4}", paired.p),
     ]
@@ -223,19 +228,26 @@ mod tests {
     use crate::bench::figures::tests::results;
 
     fn page() -> Page<'static> {
-        let of = |name, redis, cpu| Ablated {
+        // Two recordings, apart by twice as much.
+        let of = |name, redis: f64, cpu: f64, apart: f64| Ablated {
             name,
-            results: results(&[("redis", &[redis]), ("cpu-4", &[cpu])], [0.1; 4]),
+            results: results(
+                &[
+                    ("redis", &[redis + apart, redis - apart]),
+                    ("cpu-4", &[cpu + apart, cpu - apart]),
+                ],
+                [0.1; 4],
+            ),
         };
         Page {
             about: None,
             commit: "abcdef".to_owned(),
             trained_full: false,
             train_args: &[],
-            full: of("full", 0.9, 0.8),
+            full: of("full", 0.9, 0.8, 0.01),
             ablated: vec![
-                of("without-lstm", 0.85, 0.81),
-                of("without-online-learning", 0.9, 0.7),
+                of("without-lstm", 0.85, 0.81, 0.0),
+                of("without-online-learning", 0.9, 0.7, 0.0),
             ],
         }
     }
@@ -251,7 +263,7 @@ mod tests {
             "81.0 (+1.0)",
             "90.0 (+0.0)",
             "70.0 (-10.0)",
-            "+2.000 ± 3.000",
+            "+2.000 |            0.707 |         3.000",
             "-1.000 (redis)",
             "+0.000 (cpu-4)",
             "0.5000",

@@ -17,6 +17,7 @@ mod ablate;
 mod ablation_page;
 mod accuracy;
 mod affinity;
+mod ahead;
 mod chart;
 mod evaluate;
 mod figures;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, env, fmt::Write as _};
 
 use super::{
+    ahead,
     goals::{Goal, Measured},
     machine::About,
     tables,
@@ -52,6 +53,15 @@ impl Page<'_> {
              previous switch. Refined: predicted again after the last wake-up before the switch.",
             &tables::next_task(online),
         );
+        if let Some(ahead) = ahead::table(online) {
+            section(
+                "Against the best baseline",
+                "By how many switches the model is ahead of the baseline that is best on the load, in each recording. Where next to \
+                 all that the model misses was woken only after the prediction, nobody who predicts at the switch is ahead: both are \
+                 right but for that.",
+                &ahead,
+            );
+        }
         section(
             "Bits per switch",
             "Mean of -log2 of the probability given to the task that came. back-off-8 and PPM-8 are PPM-C of order 8: \
@@ -220,6 +230,7 @@ mod tests {
             "- machine: Some CPU, 2 CPUs",
             "(accuracy.svg)",
             "## Goals",
+            "## Against the best baseline",
             "## Zero-shot",
             "## The start",
             "## Calibration",

@@ -71,7 +71,7 @@ fn aligned(headings: &[String], rows: Vec<Vec<String>>, alignment: CellAlignment
     format!("{table}\n")
 }
 
-fn headings(names: &[&str]) -> Vec<String> {
+pub fn headings(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
