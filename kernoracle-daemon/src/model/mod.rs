@@ -33,6 +33,7 @@ mod numeric;
 mod packed;
 mod pretrain;
 mod ragged;
+mod recurrence;
 mod reference;
 mod run_mixer;
 mod run_time;

@@ -5,6 +5,7 @@ use super::forward::Lstm;
 use super::linear::Linear;
 use super::mixer::{KINDS, Mixer, SELECTORS};
 use super::ragged::{DataProduct, RowProduct};
+use super::recurrence::Recurrence;
 use super::run_mixer::RunMixer;
 use super::weights::{
     TENSORS, Weights,
@@ -206,7 +207,7 @@ impl Net {
     }
 
     /// The LSTM's outputs `[B, T, HIDDEN]` for inputs `[B, T, INPUT]`, from the states `starts` or from zero: what [`LSTM::seq`] gives, but the
-    /// input's part is one product for all steps and the weights are transposed once, which halves the cost of a training step.
+    /// input's part is one product for all steps and the rest one operation.
     pub(super) fn unroll(&self, inputs: &Tensor, starts: &[&Lstm]) -> Result<Tensor> {
         let (b, t, _) = inputs.dims3()?;
         let bias = (&self.tensors["lstm.bias_ih_l0"] + &self.tensors["lstm.bias_hh_l0"])?;
@@ -218,31 +219,20 @@ impl Net {
             .reshape((b, t, 4 * HIDDEN))?
             .transpose(0, 1)?
             .contiguous()?;
-        let recurrent = self.tensors["lstm.weight_hh_l0"].t()?.contiguous()?;
-        let (mut h, mut c) = if starts.is_empty() {
-            let zero = Tensor::zeros((b, HIDDEN), DType::F32, inputs.device())?;
-            (zero.clone(), zero)
-        } else {
-            let stacked = |part: fn(&Lstm) -> &[f32; HIDDEN]| {
-                let values: Vec<f32> = starts.iter().flat_map(|start| *part(start)).collect();
-                Tensor::from_vec(values, (b, HIDDEN), inputs.device())
-            };
-            (
-                stacked(|start| &start.hidden)?,
-                stacked(|start| &start.cell)?,
-            )
+        let start = |part: fn(&Lstm) -> &[f32; HIDDEN]| -> Vec<f32> {
+            if starts.is_empty() {
+                vec![0.0; b * HIDDEN]
+            } else {
+                starts.iter().flat_map(|start| *part(start)).collect()
+            }
         };
-        let mut outputs = Vec::with_capacity(t);
-        for step in 0..t {
-            let gates = (from_input.get(step)? + h.matmul(&recurrent)?)?;
-            let open = sigmoid(&gates)?;
-            let gate = |i: usize| open.narrow(1, i * HIDDEN, HIDDEN);
-            let cell = gates.narrow(1, 2 * HIDDEN, HIDDEN)?.tanh()?;
-            c = ((gate(1)? * c)? + (gate(0)? * cell)?)?;
-            h = (gate(3)? * c.tanh()?)?;
-            outputs.push(h.clone());
-        }
-        Tensor::stack(&outputs, 1)
+        let steps = Recurrence {
+            start: [start(|start| &start.hidden), start(|start| &start.cell)],
+        };
+        from_input
+            .apply_op2(&self.tensors["lstm.weight_hh_l0"], steps)?
+            .transpose(0, 1)?
+            .contiguous()
     }
 }
 
