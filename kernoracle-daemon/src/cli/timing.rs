@@ -1,8 +1,8 @@
 //! `replay --timing`: what predicting costs, with nothing else that runs meanwhile.
 
+use crate::budget::resident_bytes;
 use crate::oracle::outcome::{Decision, FullWindow, Sink, Unscored};
 use hdrhistogram::Histogram;
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -81,8 +81,8 @@ impl Timing {
     /// All of it as one line of JSON.
     pub fn line(&self) -> anyhow::Result<String> {
         let cpu_seconds = (thread_cpu_ns() - self.begun_ns) as f64 / 1e9;
-        // Linux counts in KiB.
-        let peak_rss_bytes = getrusage(UsageWho::RUSAGE_SELF)?.max_rss() as u64 * 1024;
+        // Not getrusage's: that has what the parent held at the fork in it.
+        let peak_rss_bytes = resident_bytes()?;
         Ok(serde_json::to_string(&Line {
             decisions: self.decisions,
             cpu_seconds,
