@@ -6,14 +6,15 @@ use anyhow::{Result, bail};
 
 use crate::command;
 
-/// `Lock::Timeout`: on a machine just booted, unattended-upgrades often holds the lock.
-const INSTALL: [&str; 7] = [
+/// `Lock::Timeout`: on a machine just booted, unattended-upgrades often holds the lock. Downgrades: where a version is named.
+const INSTALL: [&str; 8] = [
     "-o",
     "DPkg::Lock::Timeout=300",
     "install",
     "--yes",
     "--no-install-recommends",
     "--no-remove",
+    "--allow-downgrades",
     "--",
 ];
 
@@ -61,7 +62,7 @@ impl Apt {
         Ok(ask())
     }
 
-    /// Installs `packages`, of which `purpose` says what they are for.
+    /// Installs `packages`, of which `purpose` says what they are for: names, or `name=version`.
     pub fn install(&mut self, packages: &[&str], services: Services, purpose: &str) -> Result<()> {
         let list = packages.join(" ");
         if which::which("apt-get").is_err() {
@@ -70,6 +71,7 @@ impl Apt {
             );
         }
         for package in packages {
+            let package = package.split('=').next().unwrap_or(package);
             if self.candidate(package)?.is_none() {
                 bail!(
                     "{purpose}: apt knows no package {package}: add the repository that has it, or install it by hand"

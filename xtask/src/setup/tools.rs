@@ -123,6 +123,29 @@ pub fn ensure_packages(apt: &mut Apt, packages: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// `package=version` if it is installed in a version newer than what apt has of `sibling`, a package of the same source: then that version.
+///
+/// qemu-utils from backports forbids the release's emulator, and apt would have to remove it.
+fn of_one_release(apt: &mut Apt, package: &str, sibling: &str) -> Result<Option<String>> {
+    if !installed(package) {
+        return Ok(None);
+    }
+    let query = ["-W", "-f", "${Version}", package];
+    let (Some(have), Some(offered)) = (command::ask("dpkg-query", &query), apt.candidate(sibling)?)
+    else {
+        return Ok(None);
+    };
+    let newer = ["--compare-versions", &have, "gt", &offered];
+    if command::ask("dpkg", &newer).is_none() {
+        return Ok(None);
+    }
+    say(
+        sibling,
+        format_args!("of another release than {package} {have}: that becomes {offered}"),
+    );
+    Ok(Some(format!("{package}={offered}")))
+}
+
 fn installed(package: &str) -> bool {
     let query = ["-W", "-f", "${db:Status-Status}", package];
     command::ask("dpkg-query", &query).is_some_and(|status| status == "installed")
@@ -148,6 +171,12 @@ pub fn ensure_vm(apt: &mut Apt) -> Result<()> {
     if !command::is_root() && !there("newuidmap") {
         missing.push("uidmap");
     }
+    let utils = if missing.contains(&"qemu-system-x86") {
+        of_one_release(apt, "qemu-utils", "qemu-system-x86")?
+    } else {
+        None
+    };
+    missing.extend(utils.as_deref());
     if !missing.is_empty() {
         apt.install(&missing, Services::None, "vm tools")?;
     }
