@@ -1,16 +1,19 @@
 //! The records that the eBPF programs write to the ring buffer and the daemon reads from it.
 //!
 //! Everything is `repr(C)`, a multiple of eight bytes long and without implicit padding, so that a
-//! record is copied out of the ring as it is. A record starts with a [`Header`]; [`Kind`] and
-//! [`flags::DEEP`] say what follows.
+//! record is copied out of the ring as it is. A record starts with a [`Header`], whose [`Kind`] says what
+//! follows; how many entities a record ends with, its length says.
+//!
+//! What of a task seldom changes, its name among it, is its [`Card`], and goes through the ring when it has
+//! changed: in an [`Introduction`], before the first record that needs it. Other records have the pid only.
 #![no_std]
 
 /// Length of a task's name in the kernel (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
-/// Levels of the group hierarchy in a shallow record: the task's own entity and its parent.
-pub const SHALLOW: usize = 2;
-/// Levels of the group hierarchy in a deep record: the task's own entity and three parents.
-pub const DEEP: usize = 4;
+/// Levels above a task's own entity that a shallow record has.
+pub const SHALLOW: usize = 1;
+/// Levels above a task's own entity that a deep record has.
+pub const DEEP: usize = 3;
 /// CPUs that `--cpu` can name and per-CPU counters are kept for.
 pub const MAX_CPUS: usize = 1024;
 
@@ -28,11 +31,13 @@ pub enum Kind {
     Exit = 8,
     Rename = 9,
     Snapshot = 10,
+    /// No event: the card of a task.
+    Introduction = 11,
 }
 
 /// Bits of [`Header::flags`].
 pub mod flags {
-    /// The tasks carry [`super::DEEP`] entities instead of [`super::SHALLOW`].
+    /// There are [`super::DEEP`] entities above a task instead of [`super::SHALLOW`].
     pub const DEEP: u8 = 1 << 0;
     /// The task was preempted (the tracepoint's `preempt` argument).
     pub const PREEMPT: u8 = 1 << 1;
@@ -42,20 +47,28 @@ pub mod flags {
     /// Of a [`super::Kind::Wakeup`]: it tells of the `sched_waking` before it too, which has no record of its own. Both
     /// were on this CPU, one right behind the other.
     pub const WITH_WAKING: u8 = 1 << 3;
+    /// Of a [`super::Kind::Switch`]: the entities above prev are those above next too, and there once.
+    pub const SHARED: u8 = 1 << 4;
 }
 
-/// Bits of [`TaskHead::flags`].
-pub mod task_flags {
-    /// Belongs to the fair class: the entities are meaningful.
+/// Bits of [`Card::flags`].
+pub mod card_flags {
+    /// Belongs to the fair class: what the scheduler knows of it is meaningful.
     pub const FAIR: u8 = 1 << 0;
+    /// A kernel thread (`PF_KTHREAD`).
+    pub const KTHREAD: u8 = 1 << 1;
+}
+
+/// Bits of [`Task::flags`].
+pub mod task_flags {
+    /// The record has the entities above it.
+    pub const ABOVE: u8 = 1 << 0;
     /// `sched_entity.sched_delayed`: sleeps, but is still on the queue (6.12 and later).
     pub const DELAYED: u8 = 1 << 1;
     /// `task_struct.on_rq` is not zero.
     pub const ON_RQ: u8 = 1 << 2;
-    /// A kernel thread (`PF_KTHREAD`).
-    pub const KTHREAD: u8 = 1 << 3;
     /// `task_struct.on_cpu` is not zero (snapshot only).
-    pub const ON_CPU: u8 = 1 << 4;
+    pub const ON_CPU: u8 = 1 << 3;
 }
 
 /// The start of every record.
@@ -64,20 +77,20 @@ pub mod task_flags {
 pub struct Header {
     /// `CLOCK_MONOTONIC`, ns.
     pub ts_ns: u64,
-    /// Events of this CPU that had found the ring full when this one was written, since the start.
+    /// Events of this CPU that had found the ring full when this one was written, since the start; the low
+    /// half.
     ///
     /// Not a sequence number: an interrupt between taking a number and reserving space would put its
     /// own record first and make the numbers jump without a loss. This sum only grows, whatever the
     /// order in which nested programs read it: the reader takes a rise over the greatest value so far
     /// as a loss, so nothing is taken for a gap that is none, and no loss is counted twice.
-    pub lost: u64,
+    pub lost: u32,
     /// The CPU that produced the record.
-    pub cpu: u32,
+    pub cpu: u16,
     /// A [`Kind`].
     pub kind: u8,
     /// See [`flags`].
     pub flags: u8,
-    pub reserved: u16,
 }
 
 /// A `sched_entity`, a task's or a group's, as its queue sees it.
@@ -96,70 +109,113 @@ pub struct Entity {
     pub slice: u32,
 }
 
-/// A task without its entities.
+/// What of a task seldom changes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TaskHead {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Card {
     pub comm: [u8; COMM_LEN],
     pub pid: u32,
     pub tgid: u32,
-    /// `se.sum_exec_runtime`, ns.
-    pub sum_exec_ns: u64,
-    /// `se.vlag`, in the units of `vruntime`; 0 where the kernel has none.
-    pub vlag: i64,
+    /// See [`Entity::weight`], of the task's own.
+    pub weight: u32,
+    /// See [`Entity::slice`], of the task's own.
+    pub slice: u32,
     /// Kernel priority: 0..=99 real time, 100..=139 fair, 140 idle task.
     pub prio: u8,
     /// `SCHED_*`.
     pub policy: u8,
-    /// Entities above the task's own, as far as they were walked.
+    /// Entities above the task's own, saturated.
     pub depth: u8,
-    /// See [`task_flags`].
+    /// See [`card_flags`].
     pub flags: u8,
-    /// The CPU whose run queue the task belongs to.
-    pub cpu: u32,
+    /// The CPU of an idle task, each of which has pid 0; else 0.
+    pub idle_cpu: u32,
 }
 
-/// A task with the scheduler's state: `entities[0]` is its own, then its parents upwards.
+/// Tells a task's card, which holds for all records of that pid behind this one, up to the next
+/// introduction. Not an event: it has no number, and what needs it is lost if there is no space for it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Task<const N: usize> {
-    pub head: TaskHead,
-    pub entities: [Entity; N],
+pub struct Introduction {
+    pub header: Header,
+    pub card: Card,
+}
+
+/// Places in the programs' memory of who has been introduced, a power of two. Tasks that share one are introduced again
+/// whenever the other has been in between.
+pub const PLACES: usize = 8192;
+
+/// The place of a task, below `PLACES + MAX_CPUS`.
+pub const fn place(pid: u32, idle_cpu: u32) -> usize {
+    if pid == 0 {
+        PLACES + idle_cpu as usize % MAX_CPUS
+    } else {
+        pid as usize % PLACES
+    }
+}
+
+/// A task with what the scheduler knows of it, its [`Card`] left out.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Task {
+    pub pid: u32,
+    /// The CPU whose run queue the task belongs to; of an idle task, its own.
+    pub cpu: u16,
+    /// See [`task_flags`].
+    pub flags: u8,
+    pub reserved: u8,
+    /// `se.sum_exec_runtime`, ns.
+    pub sum_exec_ns: u64,
+    /// `se.vlag`, in the units of `vruntime`; 0 where the kernel has none.
+    pub vlag: i64,
+    /// See [`Entity::vruntime`], of the task's own.
+    pub vruntime: u64,
+    /// See [`Entity::deadline`], of the task's own.
+    pub deadline: u64,
+    /// See [`Entity::cfs_rq`], of the task's own.
+    pub cfs_rq: u64,
 }
 
 /// `sched_switch`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Switch<const N: usize> {
+pub struct Switch<const ABOVE: usize> {
     pub header: Header,
-    /// `prev_state` as the tracepoint gives it: 0 is runnable.
-    pub prev_state: u64,
     /// ns that the daemon held this CPU since the last record of a switch here.
     pub hidden_ns: u64,
-    pub prev: Task<N>,
-    pub next: Task<N>,
+    /// `prev_state` as the tracepoint gives it: 0 is runnable.
+    pub prev_state: u32,
+    pub reserved: u32,
+    pub prev: Task,
+    pub next: Task,
+    /// Those above prev upwards, then those above next, of each if [`task_flags::ABOVE`] says so; with
+    /// [`flags::SHARED`] those of both.
+    pub above: [Entity; ABOVE],
 }
 
 /// `sched_waking`, `sched_wakeup`, `sched_wakeup_new`: the woken task and who woke it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Wake<const N: usize> {
+pub struct Wake<const ABOVE: usize> {
     pub header: Header,
     /// The task that ran on the producing CPU; 0 if the wake-up came from an interrupt handler
     /// over the idle task.
     pub waker_pid: u32,
-    pub waker_tgid: u32,
-    pub task: Task<N>,
+    pub reserved: u32,
+    pub task: Task,
+    pub above: [Entity; ABOVE],
 }
 
 /// One task of the snapshot that is taken once recording is on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Snapshot<const N: usize> {
+pub struct Snapshot<const ABOVE: usize> {
     pub header: Header,
     /// `task_struct.__state`: 0 is runnable.
-    pub state: u64,
-    pub task: Task<N>,
+    pub state: u32,
+    pub reserved: u32,
+    pub task: Task,
+    pub above: [Entity; ABOVE],
 }
 
 /// `sched_migrate_task`.
@@ -191,11 +247,12 @@ pub struct Life {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Events produced: those in the ring and those dropped. A record is one, with [`flags::WITH_WAKING`] two.
-    pub produced: u64,
+    /// Events produced that are no switches: those in the ring and those dropped. A record is one, with
+    /// [`flags::WITH_WAKING`] two, an [`Introduction`] none.
+    pub others: u64,
     /// Events that found the ring full.
     pub dropped: u64,
-    /// Of `produced`, the switches.
+    /// Switches produced. Apart from the others, for switches of a CPU do not nest: no atomic addition is needed.
     pub switches: u64,
     /// Of `dropped`, the switches.
     pub dropped_switches: u64,
@@ -207,11 +264,20 @@ pub struct Counters {
     pub skipped: u64,
 }
 
+impl Counters {
+    /// Events produced: those in the ring and those dropped.
+    pub const fn produced(&self) -> u64 {
+        self.others + self.switches
+    }
+}
+
 /// What each CPU keeps between records.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerCpu {
     pub counters: Counters,
+    /// Bytes written since the program last looked how much is queued.
+    pub unlooked_bytes: u64,
     /// The reader was last woken at this many eighths of the ring.
     pub wake_level: u64,
     /// ns that the daemon held the CPU since the last record of a switch.
@@ -223,7 +289,9 @@ pub struct PerCpu {
     /// When the idle task came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
     pub idle_since_ns: u64,
     /// The task that is being woken, whose `sched_wakeup` tells of its `sched_waking` too; 0 if none.
-    pub waking_pid: u64,
+    pub waking_pid: u32,
+    /// Who wakes it.
+    pub waker_pid: u32,
 }
 
 /// The task that the daemon displaced on a CPU, until the daemon leaves it.
@@ -236,7 +304,9 @@ pub struct Displaced {
     pub prev_state: u64,
     /// [`flags::DEEP`] and [`flags::PREEMPT`] of the switch to the daemon.
     pub flags: u64,
-    pub task: Task<DEEP>,
+    pub card: Card,
+    pub task: Task,
+    pub above: [Entity; DEEP],
 }
 
 /// What user space tells the programs while they run.

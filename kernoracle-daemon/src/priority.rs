@@ -90,6 +90,11 @@ impl Scheduling {
         }
     }
 
+    /// Before all of the fair class.
+    pub fn is_real_time(self) -> bool {
+        self.rt_priority > 0
+    }
+
     /// For the calling thread.
     pub fn take_on(self) -> io::Result<()> {
         self.give(CALLER)

@@ -21,7 +21,9 @@ pub fn migrate<M: Mem>(migrating: Pointer, to_cpu: u32) -> Option<()> {
         return None;
     }
     let ts_ns = now_ns();
-    let mut reserved = Here::new()?.reserve::<Migrate>(Kind::Migrate, 1)?;
+    let here = Here::new()?;
+    here.produced(Kind::Migrate, 1);
+    let mut reserved = here.reserve::<Migrate>(Kind::Migrate, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {
@@ -65,7 +67,9 @@ fn life<M: Mem>(kind: Kind, task: Pointer, other_pid: u32, name: Option<Pointer>
         return None;
     }
     let ts_ns = now_ns();
-    let mut reserved = Here::new()?.reserve::<Life>(kind, 1)?;
+    let here = Here::new()?;
+    here.produced(kind, 1);
+    let mut reserved = here.reserve::<Life>(kind, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {

@@ -20,6 +20,7 @@
     reason = "records are eight-byte aligned, and a comm's offset in them is a multiple of eight"
 )]
 
+mod card;
 mod count;
 mod globals;
 mod life;

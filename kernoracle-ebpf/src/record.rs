@@ -11,6 +11,10 @@ use aya_log_ebpf::warn;
 use core::arch::asm;
 use kernoracle_common::{Control, Displaced, Header, Kind, Limit, PerCpu};
 
+/// A program looks how much is queued when it has written so many bytes, or a quarter of an eighth of the ring if that is
+/// less: to ask for every record would cost as much as to write the smaller ones.
+const LOOK_BYTES: u64 = 4096;
+
 /// The records. The loader sets its size.
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
@@ -118,44 +122,68 @@ impl Here {
     /// Counts a `sched_waking` whose `sched_wakeup` never came: lost, for it has no record of its own.
     #[inline(always)]
     pub fn lose_waking(self) {
+        self.produced(Kind::Waking, 1);
+        self.lose(Kind::Waking, 1);
+    }
+
+    /// Counts the events of a record that is to be written.
+    #[inline(always)]
+    pub fn produced(self, kind: Kind, events: u64) {
         // SAFETY: `state` is a map value.
+        let counters = unsafe { &raw mut (*self.state).counters };
+        // SAFETY: as above.
         unsafe {
-            add(&raw mut (*self.state).counters.produced, 1);
-            add(&raw mut (*self.state).counters.dropped, 1);
+            if matches!(kind, Kind::Switch) {
+                // Not atomic: switches of a CPU do not nest.
+                (*counters).switches += events;
+            } else {
+                add(&raw mut (*counters).others, events);
+            }
         }
     }
 
-    /// Counts the events of a record and reserves its space; counts them as dropped if there is none.
+    /// As [`Self::produced`], of events that are no switches, in a program that runs with interrupts off: what it interrupts adds
+    /// in a single instruction, and nothing interrupts it, so it need not.
     #[inline(always)]
-    pub fn reserve<T: 'static>(self, kind: Kind, events: u64) -> Option<Reserved<T>> {
-        let switch = matches!(kind, Kind::Switch);
+    pub fn produced_alone(self, events: u64) {
+        // SAFETY: `state` is a map value.
+        unsafe { (*self.state).counters.others += events };
+    }
+
+    /// Counts events that have been produced and find no space.
+    #[inline(always)]
+    pub fn lose(self, kind: Kind, events: u64) {
         // SAFETY: `state` is a map value.
         let counters = unsafe { &raw mut (*self.state).counters };
-        // SAFETY: as above, for each of the counters.
-        unsafe {
-            add(&raw mut (*counters).produced, events);
-            if switch {
-                // Not atomic: switches of a CPU do not nest.
-                (*counters).switches += 1;
-            }
-        }
-        if let Some(entry) = RECORDS.reserve::<T>(0) {
-            return Some(Reserved {
-                entry,
-                here: self,
-                kind,
-            });
-        }
         // SAFETY: as above.
         unsafe {
-            if switch {
-                add(&raw mut (*counters).dropped_switches, 1);
+            if matches!(kind, Kind::Switch) {
+                add(&raw mut (*counters).dropped_switches, events);
             }
             if add(&raw mut (*counters).dropped, events) == 0 {
                 warn_dropped(self.cpu);
             }
         }
-        None
+    }
+
+    /// Reserves the space of a record whose events have been counted; counts them as dropped if there is none.
+    #[inline(always)]
+    pub fn reserve<T: 'static>(self, kind: Kind, events: u64) -> Option<Reserved<T>> {
+        let reserved = self.reserve_uncounted(kind);
+        if reserved.is_none() {
+            self.lose(kind, events);
+        }
+        reserved
+    }
+
+    /// Reserves the space of a record that is no event.
+    #[inline(always)]
+    pub fn reserve_uncounted<T: 'static>(self, kind: Kind) -> Option<Reserved<T>> {
+        Some(Reserved {
+            entry: RECORDS.reserve::<T>(0)?,
+            here: self,
+            kind,
+        })
     }
 }
 
@@ -182,13 +210,12 @@ impl<T> Reserved<T> {
         unsafe {
             (*header).ts_ns = ts_ns;
             // After the reserve: what was dropped before it is in the sum.
-            (*header).lost = (&raw const (*state).counters.dropped).read_volatile();
-            (*header).cpu = cpu;
+            (*header).lost = (&raw const (*state).counters.dropped).read_volatile() as u32;
+            (*header).cpu = cpu as u16;
             (*header).kind = self.kind as u8;
             (*header).flags = flags;
-            (*header).reserved = 0;
         }
-        self.entry.submit(wakeup(state));
+        self.entry.submit(wakeup(state, size_of::<T>() as u64));
     }
 }
 
@@ -196,7 +223,17 @@ impl<T> Reserved<T> {
 /// for each costs more than the switch that it reports, and on the reader's own CPU it makes the next.
 /// What stays below is fetched by the reader's timer.
 #[inline(always)]
-fn wakeup(state: *mut PerCpu) -> u64 {
+fn wakeup(state: *mut PerCpu, bytes: u64) -> u64 {
+    // SAFETY: a map value of this CPU. What a nested program adds between the two may be lost, which puts the next look
+    // off by that much.
+    unsafe {
+        let unlooked = (*state).unlooked_bytes + bytes;
+        if unlooked < LOOK_BYTES && unlooked < (1 << LEVEL_SHIFT.load() >> 2) {
+            (*state).unlooked_bytes = unlooked;
+            return u64::from(BPF_RB_NO_WAKEUP);
+        }
+        (*state).unlooked_bytes = 0;
+    }
     let queued = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
     let level = queued >> LEVEL_SHIFT.load();
     let full = pause_if_full(queued);

@@ -1,13 +1,14 @@
 //! The snapshot of all tasks, in the ring among the events.
 //!
-//! The record is reserved before the task is read. Whatever changes the task later then has its record
+//! The record is reserved before what changes of the task is read. Whatever changes it later then has its record
 //! behind this one, and applying it to a state that already has it changes nothing.
 
 use crate::{
+    card::{card, introduce},
     globals,
     mem::{Direct, Mem, Pointer, field},
     record::{Here, control, now_ns, recording},
-    task,
+    task::{self, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, flags};
@@ -32,22 +33,33 @@ pub fn snapshot(task: Pointer) -> Option<()> {
     if only_queued && !task::is_queued::<Direct>(task) {
         return None;
     }
-    if task::is_deep::<Direct>(task) {
-        emit::<Direct, DEEP>(flags::DEEP, task)
+    let here = Here::new()?;
+    let seen = Seen::new::<Direct>(task, task::pid::<Direct>(task), task::cpu::<Direct>(task));
+    let ts_ns = now_ns();
+    here.produced(Kind::Snapshot, 1);
+    if introduce(here, card::<Direct>(&seen), ts_ns).is_none() {
+        here.lose(Kind::Snapshot, 1);
+        return None;
+    }
+    if !seen.has_above() {
+        write::<Direct, 0>(here, 0, ts_ns, &seen)
+    } else if seen.is_deep() {
+        write::<Direct, DEEP>(here, flags::DEEP, ts_ns, &seen)
     } else {
-        emit::<Direct, SHALLOW>(0, task)
+        write::<Direct, SHALLOW>(here, 0, ts_ns, &seen)
     }
 }
 
 #[inline(always)]
-fn emit<M: Mem, const N: usize>(flags: u8, task: Pointer) -> Option<()> {
-    let ts_ns = now_ns();
-    let mut reserved = Here::new()?.reserve::<Snapshot<N>>(Kind::Snapshot, 1)?;
+fn write<M: Mem, const ABOVE: usize>(here: Here, flags: u8, ts_ns: u64, seen: &Seen) -> Option<()> {
+    let mut reserved = here.reserve::<Snapshot<ABOVE>>(Kind::Snapshot, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {
-        (*record).state = u64::from(field::<M, u32>(task, &globals::STATE));
-        task::fill::<M, N>(&raw mut (*record).task, task);
+        (*record).state = field::<M, u32>(seen.task, &globals::STATE);
+        (*record).reserved = 0;
+        seen.write::<M>(&raw mut (*record).task, true);
+        seen.write_above::<M, ABOVE>((&raw mut (*record).above).cast());
     }
     reserved.submit(ts_ns, flags);
     Some(())

@@ -5,12 +5,15 @@
 //! if `X` is `Y`. Of `X`, the state at its own switch is kept, for it may be woken meanwhile.
 
 use crate::{
+    card::{card, introduce},
     globals::selected,
     mem::{Mem, Pointer},
     record::{Here, displaced, now_ns, paused, recording, warn_impossible},
-    task,
+    task::{self, Seen},
 };
-use kernoracle_common::{DEEP, Kind, PerCpu, SHALLOW, Switch, Task, flags};
+use kernoracle_common::{
+    DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, flags, task_flags,
+};
 
 /// Levels beyond which a hierarchy is taken for a reading error.
 const MAX_DEPTH: u32 = 64;
@@ -19,8 +22,9 @@ const MAX_DEPTH: u32 = 64;
 pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u32) -> Option<()> {
     let own = recording()?;
     let here = Here::new()?;
+    let (prev_pid, next_pid) = (task::pid::<M>(prev), task::pid::<M>(next));
     // Of each CPU: the reader may be on one that is not recorded.
-    idle::<M>(here.state, prev, next);
+    idle(here.state, prev_pid, next_pid);
     if !selected(here.cpu) {
         return None;
     }
@@ -28,41 +32,57 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
         return pass::<M>(here, own, prev, next);
     }
     let flags = if preempt { flags::PREEMPT } else { 0 };
-    let prev_state = u64::from(prev_state);
     if own != 0 {
         if task::tgid::<M>(next) == own {
-            return enter::<M>(here, own, flags, prev, prev_state);
+            return enter::<M>(
+                here,
+                own,
+                flags,
+                Seen::new::<M>(prev, prev_pid, here.cpu),
+                prev_state,
+            );
         }
         if task::tgid::<M>(prev) == own {
-            return leave::<M>(here, next);
+            return leave::<M>(here, Seen::new::<M>(next, next_pid, here.cpu));
         }
     }
-    if task::is_deep::<M>(prev) || task::is_deep::<M>(next) {
-        check_depth::<M>(here, next);
-        emit::<M, DEEP>(
-            here,
-            flags | flags::DEEP,
-            prev_state,
-            From::Task(prev),
-            next,
-        )
-    } else {
-        emit::<M, SHALLOW>(here, flags, prev_state, From::Task(prev), next)
+    let prev = Seen::new::<M>(prev, prev_pid, here.cpu);
+    let next = Seen::new::<M>(next, next_pid, here.cpu);
+    check_depth(here, &next);
+    let ts_ns = now_ns();
+    here.produced(Kind::Switch, 1);
+    if introduce(here, card::<M>(&prev), ts_ns).is_none()
+        || introduce(here, card::<M>(&next), ts_ns).is_none()
+    {
+        here.lose(Kind::Switch, 1);
+        return None;
     }
+    let shared = prev.has_above() && next.has_above() && prev.parent::<M>() == next.parent::<M>();
+    let switch = Switched {
+        here,
+        ts_ns,
+        prev_state,
+        prev: From::Task(prev),
+        prev_has_above: prev.has_above(),
+        next,
+        next_has_above: next.has_above() && !shared,
+    };
+    let flags = if shared { flags | flags::SHARED } else { flags };
+    switch.emit::<M>(flags, prev.is_deep() || next.is_deep())
 }
 
 /// Keeps the time that the CPU is idle, of which the reader may take more than of busy time.
 #[inline(always)]
-fn idle<M: Mem>(state: *mut PerCpu, prev: Pointer, next: Pointer) {
+fn idle(state: *mut PerCpu, prev_pid: u32, next_pid: u32) {
     // SAFETY: a map value of this CPU; switches do not nest.
     unsafe {
-        if task::pid::<M>(prev) == 0 {
+        if prev_pid == 0 {
             let since = (*state).idle_since_ns;
             (*state).idle_since_ns = 0;
             if since != 0 {
                 (*state).idle_ns += now_ns() - since;
             }
-        } else if task::pid::<M>(next) == 0 {
+        } else if next_pid == 0 {
             (*state).idle_since_ns = now_ns();
         }
     }
@@ -86,55 +106,103 @@ fn pass<M: Mem>(here: Here, own: u32, prev: Pointer, next: Pointer) -> Option<()
 /// Where prev is read from.
 #[derive(Clone, Copy)]
 enum From {
-    Task(Pointer),
-    Displaced(*const Task<DEEP>),
+    Task(Seen),
+    Displaced(*const Displaced),
 }
 
-#[inline(always)]
-fn emit<M: Mem, const N: usize>(
+/// A switch whose tasks have been introduced.
+struct Switched {
     here: Here,
-    flags: u8,
-    prev_state: u64,
+    ts_ns: u64,
+    prev_state: u32,
     prev: From,
-    next: Pointer,
-) -> Option<()> {
-    let ts_ns = now_ns();
-    let mut reserved = here.reserve::<Switch<N>>(Kind::Switch, 1)?;
-    let record = reserved.as_mut_ptr();
-    // SAFETY: reserved memory of that type, every field of which is written; `state` is a map value.
-    unsafe {
-        (*record).prev_state = prev_state;
-        (*record).hidden_ns = (*here.state).hidden_ns;
-        (*here.state).hidden_ns = 0;
-        match prev {
-            From::Task(prev) => task::fill::<M, N>(&raw mut (*record).prev, prev),
-            From::Displaced(prev) => copy(&raw mut (*record).prev, prev),
+    prev_has_above: bool,
+    next: Seen,
+    /// And not those of prev.
+    next_has_above: bool,
+}
+
+impl Switched {
+    /// Chooses the size.
+    #[inline(always)]
+    fn emit<M: Mem>(&self, flags: u8, deep: bool) -> Option<()> {
+        match (deep, self.prev_has_above, self.next_has_above) {
+            (_, false, false) => self.write::<M, 0, 0, 0>(flags),
+            (false, true, false) => self.write::<M, SHALLOW, 0, SHALLOW>(flags),
+            (false, false, true) => self.write::<M, 0, SHALLOW, SHALLOW>(flags),
+            (false, true, true) => self.write::<M, SHALLOW, SHALLOW, { 2 * SHALLOW }>(flags),
+            (true, true, false) => self.write::<M, DEEP, 0, DEEP>(flags | flags::DEEP),
+            (true, false, true) => self.write::<M, 0, DEEP, DEEP>(flags | flags::DEEP),
+            (true, true, true) => self.write::<M, DEEP, DEEP, { 2 * DEEP }>(flags | flags::DEEP),
         }
-        task::fill::<M, N>(&raw mut (*record).next, next);
     }
-    reserved.submit(ts_ns, flags);
-    Some(())
+
+    /// With so many entities above prev, and above next.
+    #[inline(always)]
+    fn write<M: Mem, const PREV: usize, const NEXT: usize, const ABOVE: usize>(
+        &self,
+        flags: u8,
+    ) -> Option<()> {
+        const { assert!(PREV + NEXT == ABOVE) };
+        let state = self.here.state;
+        let mut reserved = self.here.reserve::<Switch<ABOVE>>(Kind::Switch, 1)?;
+        let record = reserved.as_mut_ptr();
+        // SAFETY: reserved memory of that type, every field of which is written; `state` is a map value.
+        unsafe {
+            (*record).hidden_ns = (*state).hidden_ns;
+            (*state).hidden_ns = 0;
+            (*record).prev_state = self.prev_state;
+            (*record).reserved = 0;
+            let above = (&raw mut (*record).above).cast::<Entity>();
+            let to = &raw mut (*record).prev;
+            match self.prev {
+                From::Task(prev) => {
+                    prev.write::<M>(to, false);
+                    prev.write_above::<M, PREV>(above);
+                }
+                From::Displaced(kept) => {
+                    copy::<{ size_of::<Task>() / 8 }>(to.cast(), (&raw const (*kept).task).cast());
+                    let kept = (&raw const (*kept).above).cast::<Entity>();
+                    let mut level = 0;
+                    while level < PREV {
+                        copy::<{ size_of::<Entity>() / 8 }>(
+                            above.add(level).cast(),
+                            kept.add(level).cast(),
+                        );
+                        level += 1;
+                    }
+                }
+            }
+            self.next.write::<M>(&raw mut (*record).next, false);
+            self.next.write_above::<M, NEXT>(above.add(PREV));
+        }
+        reserved.submit(self.ts_ns, flags);
+        Some(())
+    }
 }
 
 /// The daemon comes onto the CPU: keeps what it displaces.
 #[inline(always)]
-fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Pointer, prev_state: u64) -> Option<()> {
+fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Seen, prev_state: u32) -> Option<()> {
     here.left_out();
-    if task::tgid::<M>(prev) == own {
+    if task::tgid::<M>(prev.task) == own {
         return None;
     }
     let kept = displaced()?;
     // SAFETY: map values of this CPU; switches do not nest.
     unsafe {
         (*kept).present = 1;
-        (*kept).prev_state = prev_state;
-        let deep = if task::is_deep::<M>(prev) {
-            flags::DEEP
+        (*kept).prev_state = u64::from(prev_state);
+        (*kept).flags = u64::from(if prev.is_deep() {
+            flags | flags::DEEP
         } else {
-            0
-        };
-        (*kept).flags = u64::from(flags | deep);
-        task::fill::<M, DEEP>(&raw mut (*kept).task, prev);
+            flags
+        });
+        (*kept).card = card::<M>(&prev);
+        prev.write::<M>(&raw mut (*kept).task, false);
+        if prev.has_above() {
+            prev.write_above::<M, DEEP>((&raw mut (*kept).above).cast());
+        }
         (*here.state).own_since_ns = now_ns();
     }
     Some(())
@@ -142,7 +210,7 @@ fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Pointer, prev_state: u64
 
 /// The daemon leaves the CPU to another task.
 #[inline(always)]
-fn leave<M: Mem>(here: Here, next: Pointer) -> Option<()> {
+fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
     let kept = displaced()?;
     // SAFETY: map values of this CPU; switches do not nest.
     unsafe {
@@ -152,23 +220,30 @@ fn leave<M: Mem>(here: Here, next: Pointer) -> Option<()> {
         if known {
             hide(here.state);
         }
-        if !known || (*kept).task.head.pid == task::pid::<M>(next) {
+        if !known || (*kept).task.pid == next.pid {
             here.left_out();
             return None;
         }
-        let kept_flags = (*kept).flags as u8 | flags::MERGED;
-        let prev = From::Displaced(&raw const (*kept).task);
-        if kept_flags & flags::DEEP != 0 || task::is_deep::<M>(next) {
-            emit::<M, DEEP>(
-                here,
-                kept_flags | flags::DEEP,
-                (*kept).prev_state,
-                prev,
-                next,
-            )
-        } else {
-            emit::<M, SHALLOW>(here, kept_flags, (*kept).prev_state, prev, next)
+        let ts_ns = now_ns();
+        here.produced(Kind::Switch, 1);
+        // Its card of then: it may have another name by now, and another task its place.
+        if introduce(here, (*kept).card, ts_ns).is_none()
+            || introduce(here, card::<M>(&next), ts_ns).is_none()
+        {
+            here.lose(Kind::Switch, 1);
+            return None;
         }
+        let kept_flags = (*kept).flags as u8 | flags::MERGED;
+        let switch = Switched {
+            here,
+            ts_ns,
+            prev_state: (*kept).prev_state as u32,
+            prev: From::Displaced(kept),
+            prev_has_above: (*kept).task.flags & task_flags::ABOVE != 0,
+            next,
+            next_has_above: next.has_above(),
+        };
+        switch.emit::<M>(kept_flags, kept_flags & flags::DEEP != 0 || next.is_deep())
     }
 }
 
@@ -187,28 +262,24 @@ unsafe fn hide(state: *mut PerCpu) {
     }
 }
 
-/// Copies the head and the nearest `N` entities, which come first in both types. Volatile, or the
-/// compiler makes it a call of `memcpy`, which is a loop over bytes here.
+/// Copies words. Volatile, or the compiler makes it a call of `memcpy`, which is a loop over bytes here.
 ///
 /// # Safety
 ///
-/// `dst` is reserved ring memory, `src` a map value.
+/// `dst` is reserved ring memory, `src` a map value, and the words are inside both.
 #[inline(always)]
-unsafe fn copy<const N: usize>(dst: *mut Task<N>, src: *const Task<DEEP>) {
-    const { assert!(N <= DEEP) };
-    let (dst, src) = (dst.cast::<u64>(), src.cast::<u64>());
+unsafe fn copy<const WORDS: usize>(dst: *mut u64, src: *const u64) {
     let mut word = 0;
-    while word < size_of::<Task<N>>() / size_of::<u64>() {
-        // SAFETY: the caller's; the word is inside both.
+    while word < WORDS {
+        // SAFETY: the caller's.
         unsafe { dst.add(word).write_volatile(src.add(word).read_volatile()) };
         word += 1;
     }
 }
 
 #[inline(always)]
-fn check_depth<M: Mem>(here: Here, next: Pointer) {
-    let depth = task::depth::<M>(next);
-    if depth > MAX_DEPTH && here.impossible() == 0 {
-        warn_impossible(task::pid::<M>(next), depth);
+fn check_depth(here: Here, next: &Seen) {
+    if next.depth > MAX_DEPTH && here.impossible() == 0 {
+        warn_impossible(next.pid, next.depth);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     },
     mem::{Mem, Pointer, field, nested},
 };
-use kernoracle_common::{Entity, SHALLOW, Task, TaskHead, task_flags};
+use kernoracle_common::{Entity, SHALLOW, Task, task_flags};
 
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -26,16 +26,9 @@ pub fn cpu<M: Mem>(task: Pointer) -> u32 {
     field::<M, u32>(task, &CPU)
 }
 
-/// Group entities above the task's own.
 #[inline(always)]
-pub fn depth<M: Mem>(task: Pointer) -> u32 {
-    nested::<M, u32>(task, SE.load(), &SE_DEPTH)
-}
-
-/// Whether a record of the task needs more levels than a shallow one has.
-#[inline(always)]
-pub fn is_deep<M: Mem>(task: Pointer) -> bool {
-    depth::<M>(task) as usize >= SHALLOW
+pub fn is_kernel_thread<M: Mem>(task: Pointer) -> bool {
+    field::<M, u32>(task, &FLAGS) & PF_KTHREAD != 0
 }
 
 /// Whether the task runs, waits for a CPU, or sleeps on the queue.
@@ -50,7 +43,7 @@ pub fn is_queued<M: Mem>(task: Pointer) -> bool {
 #[inline(always)]
 pub fn comm<M: Mem>(dst: *mut [u8; 16], task: Pointer) {
     let offset = COMM.load();
-    // SAFETY: dst points into a record, 8 bytes aligned; `comm` has 16 bytes.
+    // SAFETY: dst points into a record or to the stack; `comm` has 16 bytes.
     unsafe {
         let words = dst.cast::<u64>();
         words.write_unaligned(M::read(task, offset));
@@ -68,88 +61,139 @@ pub fn zero_comm(dst: *mut [u8; 16]) {
     }
 }
 
-/// Writes the task and the `N` entities nearest to it.
-#[inline(always)]
-pub fn fill<M: Mem, const N: usize>(dst: *mut Task<N>, task: Pointer) {
-    let se = SE.load();
-    let pid = pid::<M>(task);
-    let prio = field::<M, i32>(task, &PRIO);
-    let policy = field::<M, u32>(task, &POLICY);
-    // By priority too: a boosted task keeps its policy, but the real-time class schedules it.
-    let fair =
-        pid != 0 && (100..140).contains(&prio) && policy < 32 && FAIR_POLICIES >> policy & 1 != 0;
+/// A task, and what has to be known of it before the size of its record is.
+#[derive(Clone, Copy)]
+pub struct Seen {
+    pub task: Pointer,
+    pub pid: u32,
+    /// See [`Task::cpu`].
+    pub cpu: u32,
+    pub prio: i32,
+    pub policy: u32,
+    /// Belongs to the fair class.
+    pub fair: bool,
+    /// Group entities above the task's own.
+    pub depth: u32,
+}
 
-    // SAFETY: dst points to a whole task in reserved ring memory; every byte of it is written below,
-    // none is read.
-    unsafe {
-        let head = &raw mut (*dst).head;
-        self::head::<M>(head, task, pid, prio, policy, fair);
-        let entities = (&raw mut (*dst).entities).cast::<Entity>();
-        if !fair {
-            let mut level = 0;
-            while level < N {
-                zero(entities.add(level));
-                level += 1;
-            }
-            return;
+impl Seen {
+    #[inline(always)]
+    pub fn new<M: Mem>(task: Pointer, pid: u32, cpu: u32) -> Self {
+        let prio = field::<M, i32>(task, &PRIO);
+        let policy = field::<M, u32>(task, &POLICY);
+        // By priority too: a boosted task keeps its policy, but the real-time class schedules it.
+        let fair = pid != 0
+            && (100..140).contains(&prio)
+            && policy < 32
+            && FAIR_POLICIES >> policy & 1 != 0;
+        Self {
+            task,
+            pid,
+            cpu,
+            prio,
+            policy,
+            fair,
+            depth: nested::<M, u32>(task, SE.load(), &SE_DEPTH),
         }
-        entity::<M>(entities, task, se);
-        let mut parent = nested::<M, u64>(task, se, &SE_PARENT) as Pointer;
-        let mut level = 1;
-        while level < N {
-            if parent.is_null() {
-                zero(entities.add(level));
+    }
+
+    /// A record has entities above the task's own.
+    #[inline(always)]
+    pub fn has_above(&self) -> bool {
+        self.fair && self.depth != 0
+    }
+
+    /// A record needs more of them than a shallow one has.
+    #[inline(always)]
+    pub fn is_deep(&self) -> bool {
+        self.fair && self.depth as usize > SHALLOW
+    }
+
+    /// The entity above the task's own.
+    #[inline(always)]
+    pub fn parent<M: Mem>(&self) -> Pointer {
+        nested::<M, u64>(self.task, SE.load(), &SE_PARENT) as Pointer
+    }
+
+    #[inline(always)]
+    pub fn weight_and_slice<M: Mem>(&self) -> (u32, u32) {
+        if !self.fair {
+            return (0, 0);
+        }
+        let se = SE.load();
+        (
+            saturate(nested::<M, u64>(self.task, se, &SE_WEIGHT)),
+            saturate(nested::<M, u64>(self.task, se, &SE_SLICE)),
+        )
+    }
+
+    /// Writes the task. `on_cpu`: whether it matters that it runs.
+    ///
+    /// # Safety
+    ///
+    /// `dst` points to reserved ring memory or to a map value.
+    #[inline(always)]
+    pub unsafe fn write<M: Mem>(&self, dst: *mut Task, on_cpu: bool) {
+        let task = self.task;
+        let se = SE.load();
+        let mut flags = 0;
+        if self.has_above() {
+            flags |= task_flags::ABOVE;
+        }
+        if field::<M, u32>(task, &ON_RQ) != 0 {
+            flags |= task_flags::ON_RQ;
+        }
+        if on_cpu && field::<M, u32>(task, &ON_CPU) != 0 {
+            flags |= task_flags::ON_CPU;
+        }
+        if self.fair && nested::<M, u8>(task, se, &SE_DELAYED) != 0 {
+            flags |= task_flags::DELAYED;
+        }
+        // SAFETY: the caller's; every field is written.
+        unsafe {
+            (*dst).pid = self.pid;
+            (*dst).cpu = self.cpu as u16;
+            (*dst).flags = flags;
+            (*dst).reserved = 0;
+            if self.fair {
+                (*dst).sum_exec_ns = nested::<M, u64>(task, se, &SE_SUM_EXEC);
+                (*dst).vlag = nested::<M, u64>(task, se, &SE_VLAG).cast_signed();
+                (*dst).vruntime = nested::<M, u64>(task, se, &SE_VRUNTIME);
+                (*dst).deadline = nested::<M, u64>(task, se, &SE_DEADLINE);
+                (*dst).cfs_rq = nested::<M, u64>(task, se, &SE_CFS_RQ);
             } else {
-                entity::<M>(entities.add(level), parent, 0);
-                parent = field::<M, u64>(parent, &SE_PARENT) as Pointer;
+                (*dst).sum_exec_ns = 0;
+                (*dst).vlag = 0;
+                (*dst).vruntime = 0;
+                (*dst).deadline = 0;
+                (*dst).cfs_rq = 0;
+            }
+        }
+    }
+
+    /// Writes the `LEVELS` entities above the task's own.
+    ///
+    /// # Safety
+    ///
+    /// `dst` points to that much reserved ring memory, or to a map value.
+    #[inline(always)]
+    pub unsafe fn write_above<M: Mem, const LEVELS: usize>(&self, dst: *mut Entity) {
+        let mut parent = self.parent::<M>();
+        let mut level = 0;
+        while level < LEVELS {
+            // SAFETY: the caller's.
+            unsafe {
+                if parent.is_null() {
+                    zero(dst.add(level));
+                } else {
+                    entity::<M>(dst.add(level), parent);
+                    if level + 1 < LEVELS {
+                        parent = field::<M, u64>(parent, &SE_PARENT) as Pointer;
+                    }
+                }
             }
             level += 1;
         }
-    }
-}
-
-/// # Safety
-///
-/// `dst` points to reserved ring memory.
-#[inline(always)]
-unsafe fn head<M: Mem>(
-    dst: *mut TaskHead,
-    task: Pointer,
-    pid: u32,
-    prio: i32,
-    policy: u32,
-    fair: bool,
-) {
-    let se = SE.load();
-    let mut flags = 0;
-    if fair {
-        flags |= task_flags::FAIR;
-    }
-    if nested::<M, u8>(task, se, &SE_DELAYED) != 0 {
-        flags |= task_flags::DELAYED;
-    }
-    if field::<M, u32>(task, &ON_RQ) != 0 {
-        flags |= task_flags::ON_RQ;
-    }
-    if field::<M, u32>(task, &FLAGS) & PF_KTHREAD != 0 {
-        flags |= task_flags::KTHREAD;
-    }
-    if field::<M, u32>(task, &ON_CPU) != 0 {
-        flags |= task_flags::ON_CPU;
-    }
-    // SAFETY: the caller's.
-    unsafe {
-        comm::<M>(&raw mut (*dst).comm, task);
-        (*dst).pid = pid;
-        (*dst).tgid = tgid::<M>(task);
-        (*dst).sum_exec_ns = nested::<M, u64>(task, se, &SE_SUM_EXEC);
-        (*dst).vlag = nested::<M, u64>(task, se, &SE_VLAG).cast_signed();
-        // A deadline task has -1.
-        (*dst).prio = if prio < 0 { 0 } else { prio as u8 };
-        (*dst).policy = policy as u8;
-        (*dst).depth = depth::<M>(task) as u8;
-        (*dst).flags = flags;
-        (*dst).cpu = cpu::<M>(task);
     }
 }
 
@@ -157,7 +201,7 @@ unsafe fn head<M: Mem>(
 ///
 /// # Safety
 ///
-/// `dst` points to reserved ring memory.
+/// `dst` points to reserved ring memory or to a map value.
 #[inline(always)]
 unsafe fn zero(dst: *mut Entity) {
     let words = dst.cast::<u64>();
@@ -169,20 +213,20 @@ unsafe fn zero(dst: *mut Entity) {
     }
 }
 
-/// Writes the entity that lies `outer` bytes into `base`.
+/// Writes a group's entity.
 ///
 /// # Safety
 ///
-/// `dst` points to reserved ring memory.
+/// `dst` points to reserved ring memory or to a map value.
 #[inline(always)]
-unsafe fn entity<M: Mem>(dst: *mut Entity, base: Pointer, outer: u32) {
+unsafe fn entity<M: Mem>(dst: *mut Entity, group: Pointer) {
     // SAFETY: the caller's.
     unsafe {
-        (*dst).vruntime = nested::<M, u64>(base, outer, &SE_VRUNTIME);
-        (*dst).deadline = nested::<M, u64>(base, outer, &SE_DEADLINE);
-        (*dst).cfs_rq = nested::<M, u64>(base, outer, &SE_CFS_RQ);
-        (*dst).weight = saturate(nested::<M, u64>(base, outer, &SE_WEIGHT));
-        (*dst).slice = saturate(nested::<M, u64>(base, outer, &SE_SLICE));
+        (*dst).vruntime = field::<M, u64>(group, &SE_VRUNTIME);
+        (*dst).deadline = field::<M, u64>(group, &SE_DEADLINE);
+        (*dst).cfs_rq = field::<M, u64>(group, &SE_CFS_RQ);
+        (*dst).weight = saturate(field::<M, u64>(group, &SE_WEIGHT));
+        (*dst).slice = saturate(field::<M, u64>(group, &SE_SLICE));
     }
 }
 

@@ -5,10 +5,11 @@
 //! the first program only leaves word for the second.
 
 use crate::{
+    card::{card, introduce},
     globals::{CPUS_ALLOWED, CPUS_MASK, ONE_CPU, selected},
     mem::{Mem, Pointer, field},
     record::{Here, now_ns, paused, recording},
-    task,
+    task::{self, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags};
@@ -23,54 +24,53 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
     if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
         return None;
     }
-    if stays_here::<M>(here.cpu, woken) {
+    let waker = bpf_get_current_pid_tgid() as u32;
+    let pid = task::pid::<M>(woken);
+    // A task that wakes itself has not left the CPU: an interrupt may come between.
+    if waker != pid && stays_here::<M>(here.cpu, woken) {
         // SAFETY: a map value of this CPU; no wake-up nests in another.
         unsafe {
             if (*here.state).waking_pid != 0 {
                 here.lose_waking();
             }
-            (*here.state).waking_pid = u64::from(task::pid::<M>(woken));
+            (*here.state).waking_pid = pid;
+            (*here.state).waker_pid = waker;
         }
         return None;
     }
-    emit::<M>(here, Kind::Waking, 0, woken)
+    emit::<M>(here, Kind::Waking, 0, waker, woken)
 }
 
 #[inline(always)]
 pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let own = recording()?;
     let here = Here::new()?;
-    let mut extra = 0;
+    let pid = task::pid::<M>(woken);
     // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
     unsafe {
         let waking = (*here.state).waking_pid;
         if waking != 0 {
             (*here.state).waking_pid = 0;
-            if waking == u64::from(task::pid::<M>(woken)) {
-                extra = flags::WITH_WAKING;
-            } else {
-                here.lose_waking();
+            if waking == pid {
+                let waker = (*here.state).waker_pid;
+                return emit::<M>(here, kind, flags::WITH_WAKING, waker, woken);
             }
+            here.lose_waking();
         }
     }
-    if extra == 0 {
-        if paused() || own != 0 && task::tgid::<M>(woken) == own {
-            return None;
-        }
-        if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
-            return None;
-        }
+    if paused() || own != 0 && task::tgid::<M>(woken) == own {
+        return None;
     }
-    emit::<M>(here, kind, extra, woken)
+    if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
+        return None;
+    }
+    let waker = bpf_get_current_pid_tgid() as u32;
+    emit::<M>(here, kind, 0, waker, woken)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
 #[inline(always)]
 fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
-    // A task that wakes itself has not left the CPU: an interrupt may come between.
-    if bpf_get_current_pid_tgid() as u32 == task::pid::<M>(woken) {
-        return false;
-    }
     if ONE_CPU.load() != 0 {
         return true;
     }
@@ -84,31 +84,61 @@ fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
 }
 
 #[inline(always)]
-fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, woken: Pointer) -> Option<()> {
-    if task::is_deep::<M>(woken) {
-        write::<M, DEEP>(here, kind, flags | flags::DEEP, woken)
+fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointer) -> Option<()> {
+    let ts_ns = now_ns();
+    let seen = Seen::new::<M>(woken, task::pid::<M>(woken), task::cpu::<M>(woken));
+    let events = if flags & flags::WITH_WAKING == 0 {
+        here.produced(kind, 1);
+        1
     } else {
-        write::<M, SHALLOW>(here, kind, flags, woken)
+        here.produced_alone(2);
+        2
+    };
+    if introduce(here, card::<M>(&seen), ts_ns).is_none() {
+        here.lose(kind, events);
+        return None;
+    }
+    let wake = Woken {
+        here,
+        kind,
+        events,
+        ts_ns,
+        waker_pid,
+        seen,
+    };
+    if !seen.has_above() {
+        wake.write::<M, 0>(flags)
+    } else if seen.is_deep() {
+        wake.write::<M, DEEP>(flags | flags::DEEP)
+    } else {
+        wake.write::<M, SHALLOW>(flags)
     }
 }
 
-#[inline(always)]
-fn write<M: Mem, const N: usize>(here: Here, kind: Kind, flags: u8, woken: Pointer) -> Option<()> {
-    let ts_ns = now_ns();
-    let events = if flags & flags::WITH_WAKING == 0 {
-        1
-    } else {
-        2
-    };
-    let mut reserved = here.reserve::<Wake<N>>(kind, events)?;
-    let record = reserved.as_mut_ptr();
-    let waker = bpf_get_current_pid_tgid();
-    // SAFETY: reserved memory of that type, every field of which is written.
-    unsafe {
-        (*record).waker_pid = waker as u32;
-        (*record).waker_tgid = (waker >> 32) as u32;
-        task::fill::<M, N>(&raw mut (*record).task, woken);
+/// A wake-up whose task has been introduced.
+struct Woken {
+    here: Here,
+    kind: Kind,
+    events: u64,
+    ts_ns: u64,
+    waker_pid: u32,
+    seen: Seen,
+}
+
+impl Woken {
+    #[inline(always)]
+    fn write<M: Mem, const ABOVE: usize>(&self, flags: u8) -> Option<()> {
+        let mut reserved = self.here.reserve::<Wake<ABOVE>>(self.kind, self.events)?;
+        let record = reserved.as_mut_ptr();
+        // SAFETY: reserved memory of that type, every field of which is written.
+        unsafe {
+            (*record).waker_pid = self.waker_pid;
+            (*record).reserved = 0;
+            self.seen.write::<M>(&raw mut (*record).task, false);
+            self.seen
+                .write_above::<M, ABOVE>((&raw mut (*record).above).cast());
+        }
+        reserved.submit(self.ts_ns, flags);
+        Some(())
     }
-    reserved.submit(ts_ns, flags);
-    Some(())
 }

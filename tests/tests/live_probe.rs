@@ -128,7 +128,7 @@ fn account(capture: &Capture, events: &[Event]) -> u64 {
         }
         assert_eq!(
             seen + lost,
-            counters.produced,
+            counters.produced(),
             "cpu {cpu}: {seen} seen, {lost} lost: {counters:?}"
         );
         assert_eq!(lost, counters.dropped, "cpu {cpu}: {counters:?}");

@@ -6,7 +6,7 @@ use super::{
     signals::Stop,
 };
 use crate::{
-    probe::{self, NextCounts, ProgramTime},
+    probe::{self, Discarded, NextCounts, ProgramTime},
     report::Format,
 };
 use std::{process::ExitCode, thread, time::Duration};
@@ -27,7 +27,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
-    /// All programs; what they record is thrown away unread
+    /// All programs; of what they record the headers are read and counted, the rest is thrown away
     Discard,
     /// All programs, in a pause as --cpu-budget makes it: switches are counted, and nothing is recorded
     Pause,
@@ -43,12 +43,17 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             // Timed as long as this is open.
             let _timing = args.time.then(probe::time_programs).transpose()?;
             let mut capture = args.capture.start(RingFor::Everything)?;
-            let mut bytes = 0;
+            let mut discarded = Discarded::default();
             while !stop.requested() {
                 capture.wait()?;
-                bytes += capture.discard();
+                discarded += capture.discard();
             }
-            println!("{bytes} bytes of records thrown away");
+            let Discarded {
+                records,
+                switches,
+                bytes,
+            } = discarded;
+            println!("{records} records, {switches} of them switches, {bytes} bytes: thrown away");
             if args.time {
                 for ProgramTime { name, calls, time } in capture.program_times()? {
                     let ns = time.as_nanos() as f64 / calls as f64;

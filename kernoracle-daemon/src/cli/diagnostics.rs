@@ -1,6 +1,6 @@
 //! What the program says about itself: `tracing` events to standard error, or to the journal.
 
-use crate::report::Format;
+use crate::{priority::Scheduling, report::Format};
 use anyhow::Context;
 use std::{
     fmt,
@@ -30,6 +30,13 @@ impl Drop for Diagnostics {
         let shed = self.shed.dropped_lines();
         if shed > 0 {
             tracing::warn!("{shed} diagnostic lines were left out: standard error was too slow");
+        }
+        // The guard waits for its thread by yielding, which gives that nothing on the CPU of a real-time reader: for up to a
+        // second, nothing else would run there.
+        if Scheduling::of_caller().is_real_time()
+            && let Err(error) = Scheduling::FAIR.take_on()
+        {
+            tracing::debug!("the reader keeps its priority to the end: {error}");
         }
     }
 }

@@ -117,7 +117,7 @@ impl Arrivals {
             ..KernelFigures::default()
         };
         for cpu in capture.counters()? {
-            figures.produced += cpu.produced;
+            figures.produced += cpu.produced();
             figures.dropped += cpu.dropped;
             figures.switches += cpu.switches;
             figures.dropped_switches += cpu.dropped_switches;

@@ -1,11 +1,12 @@
 //! From the bytes of a record to an event. Pure: nothing here touches the kernel, and no bytes make it
 //! panic.
 
+use super::introduced::Introduced;
 use crate::trace::event::{self, Body, Comm, Fair, MAX_PARENTS, WakeKind};
 use arrayvec::ArrayVec;
 use kernoracle_common::{
-    DEEP, Entity, Header, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task, TaskHead, Wake,
-    flags, task_flags,
+    Card, DEEP, Entity, Header, Introduction, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task,
+    Wake, card_flags, flags, task_flags,
 };
 use std::collections::HashMap;
 
@@ -37,6 +38,8 @@ pub enum BadRecord {
         len: usize,
         expected: usize,
     },
+    #[error("a record of pid {pid}, which was not introduced")]
+    Stranger { pid: u32 },
 }
 
 /// A record that has been read.
@@ -62,9 +65,16 @@ impl Decoded {
     }
 }
 
+/// What records rely on that came before them.
+#[derive(Debug, Default)]
+pub struct Known {
+    queues: Queues,
+    introduced: Introduced,
+}
+
 /// Small numbers for run queues, in order of first sight. Kernel addresses go no further.
 #[derive(Debug, Default)]
-pub struct Queues(HashMap<u64, u32, foldhash::fast::FixedState>);
+struct Queues(HashMap<u64, u32, foldhash::fast::FixedState>);
 
 impl Queues {
     /// 0 for none.
@@ -96,6 +106,8 @@ unsafe impl<const N: usize> Plain for Snapshot<N> {}
 unsafe impl Plain for Migrate {}
 // SAFETY: as above.
 unsafe impl Plain for Life {}
+// SAFETY: as above.
+unsafe impl Plain for Introduction {}
 
 /// The header, if there is one.
 pub fn header(bytes: &[u8]) -> Result<Header, BadRecord> {
@@ -107,33 +119,25 @@ pub fn header(bytes: &[u8]) -> Result<Header, BadRecord> {
     Ok(unsafe { bytes.as_ptr().cast::<Header>().read_unaligned() })
 }
 
-/// A record, whole.
-pub fn decode(bytes: &[u8], present: Present, queues: &mut Queues) -> Result<Decoded, BadRecord> {
+/// A record, whole; nothing if it is an introduction, which is known from now on.
+pub fn decode(
+    bytes: &[u8],
+    present: Present,
+    known: &mut Known,
+) -> Result<Option<Decoded>, BadRecord> {
     let header = header(bytes)?;
     let reader = &mut Reader {
         bytes,
         header,
         present,
-        queues,
+        known,
     };
-    let deep = header.flags & flags::DEEP != 0;
     let body = match kind(header.kind)? {
-        Kind::Switch if deep => reader.switch::<DEEP>()?,
-        Kind::Switch => reader.switch::<SHALLOW>()?,
-        kind @ (Kind::Waking | Kind::Wakeup | Kind::WakeupNew) => {
-            let wake_kind = match kind {
-                Kind::Waking => WakeKind::Waking,
-                Kind::Wakeup => WakeKind::Wakeup,
-                _ => WakeKind::New,
-            };
-            if deep {
-                reader.wake::<DEEP>(kind, wake_kind)?
-            } else {
-                reader.wake::<SHALLOW>(kind, wake_kind)?
-            }
-        }
-        Kind::Snapshot if deep => reader.snapshot::<DEEP>()?,
-        Kind::Snapshot => reader.snapshot::<SHALLOW>()?,
+        Kind::Switch => reader.switch()?,
+        Kind::Waking => reader.wake(Kind::Waking, WakeKind::Waking)?,
+        Kind::Wakeup => reader.wake(Kind::Wakeup, WakeKind::Wakeup)?,
+        Kind::WakeupNew => reader.wake(Kind::WakeupNew, WakeKind::New)?,
+        Kind::Snapshot => reader.snapshot()?,
         Kind::Migrate => {
             let Migrate {
                 header: _,
@@ -149,12 +153,20 @@ pub fn decode(bytes: &[u8], present: Present, queues: &mut Queues) -> Result<Dec
             }
         }
         kind @ (Kind::Fork | Kind::Exec | Kind::Exit | Kind::Rename) => reader.life(kind)?,
+        Kind::Introduction => {
+            let Introduction { header: _, card } = reader.plain(Kind::Introduction)?;
+            reader.known.introduced.add(Card {
+                comm: name(card.comm),
+                ..card
+            });
+            return Ok(None);
+        }
     };
-    Ok(Decoded { header, body })
+    Ok(Some(Decoded { header, body }))
 }
 
 fn kind(kind: u8) -> Result<Kind, BadRecord> {
-    const KINDS: [Kind; 10] = [
+    const KINDS: [Kind; 11] = [
         Kind::Switch,
         Kind::Waking,
         Kind::Wakeup,
@@ -165,6 +177,7 @@ fn kind(kind: u8) -> Result<Kind, BadRecord> {
         Kind::Exit,
         Kind::Rename,
         Kind::Snapshot,
+        Kind::Introduction,
     ];
     KINDS
         .into_iter()
@@ -176,10 +189,10 @@ struct Reader<'a> {
     bytes: &'a [u8],
     header: Header,
     present: Present,
-    queues: &'a mut Queues,
+    known: &'a mut Known,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn plain<T: Plain>(&self, kind: Kind) -> Result<T, BadRecord> {
         let (len, expected) = (self.bytes.len(), size_of::<T>());
         if len != expected {
@@ -193,59 +206,122 @@ impl Reader<'_> {
         Ok(unsafe { self.bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
-    fn switch<const N: usize>(&mut self) -> Result<Body, BadRecord> {
-        let Switch::<N> {
+    /// A `T` at the start, and so many entities at the end, of which there may be more than are read.
+    ///
+    /// `count` says how many; the record has no other length than with those.
+    fn with_above<T: Plain>(
+        &self,
+        kind: Kind,
+        count: impl FnOnce(&T) -> usize,
+    ) -> Result<(T, &'a [u8]), BadRecord> {
+        let len = self.bytes.len();
+        let wrong = |expected| BadRecord::Length {
+            kind,
+            len,
+            expected,
+        };
+        let (start, above) = self
+            .bytes
+            .split_at_checked(size_of::<T>())
+            .ok_or(wrong(size_of::<T>()))?;
+        // SAFETY: the length was checked; any bytes are a value of a plain type.
+        let record = unsafe { start.as_ptr().cast::<T>().read_unaligned() };
+        let expected = count(&record) * size_of::<Entity>();
+        if above.len() != expected {
+            return Err(wrong(size_of::<T>() + expected));
+        }
+        Ok((record, above))
+    }
+
+    /// Entities above a task that has some.
+    fn levels(&self) -> usize {
+        if self.header.flags & flags::DEEP != 0 {
+            DEEP
+        } else {
+            SHALLOW
+        }
+    }
+
+    /// Those above this task.
+    fn levels_of(&self, task: &Task) -> usize {
+        if task.flags & task_flags::ABOVE != 0 {
+            self.levels()
+        } else {
+            0
+        }
+    }
+
+    fn switch(&mut self) -> Result<Body, BadRecord> {
+        let shared = self.header.flags & flags::SHARED != 0;
+        let (record, above) = self.with_above::<Switch<0>>(Kind::Switch, |record| {
+            if shared {
+                self.levels()
+            } else {
+                self.levels_of(&record.prev) + self.levels_of(&record.next)
+            }
+        })?;
+        let Switch {
             header: _,
-            prev_state,
             hidden_ns,
+            prev_state,
+            reserved: _,
             prev,
             next,
-        } = self.plain(Kind::Switch)?;
+            above: [],
+        } = record;
+        let own = self.levels_of(&prev) * size_of::<Entity>();
+        let (above_prev, above_next) = if shared {
+            (above, above)
+        } else {
+            above.split_at(own)
+        };
         // At the trace point prev has left the queue if it sleeps, and next has been set up to run.
-        let prev = self.task(&prev, prev_state != 0);
-        let next = self.task(&next, false);
+        let prev = task(self.known, self.present, &prev, above_prev, prev_state != 0)?;
+        let next = task(self.known, self.present, &next, above_next, false)?;
         Ok(Body::Switch(event::Switch {
             prev,
             next,
-            prev_state: prev_state as u32,
+            prev_state,
             preempt: self.header.flags & flags::PREEMPT != 0,
             merged: self.header.flags & flags::MERGED != 0,
             hidden_ns,
         }))
     }
 
-    fn wake<const N: usize>(&mut self, kind: Kind, wake: WakeKind) -> Result<Body, BadRecord> {
-        let Wake::<N> {
+    fn wake(&mut self, kind: Kind, wake: WakeKind) -> Result<Body, BadRecord> {
+        let (record, above) =
+            self.with_above::<Wake<0>>(kind, |record| self.levels_of(&record.task))?;
+        let Wake {
             header: _,
             waker_pid,
-            waker_tgid: _,
-            task,
-        } = self.plain(kind)?;
-        let target_cpu = task.head.cpu;
+            reserved: _,
+            task: woken,
+            above: [],
+        } = record;
         Ok(Body::Wake(event::Wake {
             kind: wake,
             waker_pid,
-            target_cpu,
-            task: self.task(&task, true),
+            target_cpu: woken.cpu.into(),
+            task: task(self.known, self.present, &woken, above, true)?,
         }))
     }
 
-    fn snapshot<const N: usize>(&mut self) -> Result<Body, BadRecord> {
-        let Snapshot::<N> {
+    fn snapshot(&mut self) -> Result<Body, BadRecord> {
+        let (record, above) =
+            self.with_above::<Snapshot<0>>(Kind::Snapshot, |record| self.levels_of(&record.task))?;
+        let Snapshot {
             header: _,
             state,
-            task,
-        } = self.plain(Kind::Snapshot)?;
-        let TaskHead {
-            cpu: target_cpu,
-            flags,
-            ..
-        } = task.head;
+            reserved: _,
+            task: seen,
+            above: [],
+        } = record;
+        let off_queue = seen.flags & task_flags::ON_RQ == 0;
         Ok(Body::Snapshot(event::Snapshot {
-            task: self.task(&task, flags & task_flags::ON_RQ == 0),
-            state: state as u32,
-            target_cpu,
-            on_cpu: flags & task_flags::ON_CPU != 0,
+            task: task(self.known, self.present, &seen, above, off_queue)?,
+            state,
+            target_cpu: seen.cpu.into(),
+            on_cpu: seen.flags & task_flags::ON_CPU != 0,
         }))
     }
 
@@ -258,7 +334,7 @@ impl Reader<'_> {
             reserved: _,
             comm,
         } = self.plain(kind)?;
-        let comm = name(comm);
+        let comm = Comm(name(comm));
         Ok(match kind {
             Kind::Fork => Body::Fork {
                 pid,
@@ -276,72 +352,104 @@ impl Reader<'_> {
             _ => Body::Rename { pid, tgid, comm },
         })
     }
+}
 
-    /// `lagging`: a shared `vlag` is the lag here, not the protected run time.
-    fn task<const N: usize>(&mut self, task: &Task<N>, lagging: bool) -> event::Task {
-        let TaskHead {
-            comm,
-            pid,
-            tgid,
+/// A task and the entities above it. `lagging`: a shared `vlag` is the lag here, not the protected run time.
+fn task(
+    known: &mut Known,
+    present: Present,
+    task: &Task,
+    above: &[u8],
+    lagging: bool,
+) -> Result<event::Task, BadRecord> {
+    let Task {
+        pid,
+        cpu,
+        flags,
+        reserved: _,
+        sum_exec_ns,
+        vlag,
+        vruntime,
+        deadline,
+        cfs_rq,
+    } = *task;
+    let Known { queues, introduced } = known;
+    let Card {
+        comm,
+        pid: _,
+        tgid,
+        weight,
+        slice,
+        prio,
+        policy,
+        depth,
+        flags: card,
+        idle_cpu: _,
+    } = *introduced
+        .get(pid, cpu.into())
+        .ok_or(BadRecord::Stranger { pid })?;
+    let fair = (card & card_flags::FAIR != 0).then(|| {
+        let own = entity(
+            queues,
+            present,
+            Entity {
+                vruntime,
+                deadline,
+                cfs_rq,
+                weight,
+                slice,
+            },
+        );
+        let levels = usize::from(depth).min(MAX_PARENTS);
+        let parents: ArrayVec<_, MAX_PARENTS> = above
+            .chunks_exact(size_of::<Entity>())
+            .take(levels)
+            .map(|bytes| {
+                // SAFETY: the chunk is that long; any bytes are an entity.
+                let parent = unsafe { bytes.as_ptr().cast::<Entity>().read_unaligned() };
+                entity(queues, present, parent)
+            })
+            .collect();
+        Fair {
+            own,
             sum_exec_ns,
-            vlag,
-            prio,
-            policy,
+            vlag: (present.vlag && (lagging || !present.vlag_shared)).then_some(vlag),
+            delayed: present.delayed.then_some(flags & task_flags::DELAYED != 0),
             depth,
-            flags,
-            cpu: _,
-        } = task.head;
-        let fair = (flags & task_flags::FAIR != 0).then(|| {
-            let levels = (N - 1).min(usize::from(depth)).min(MAX_PARENTS);
-            let own = self.entity(&task.entities[0]);
-            let parents: ArrayVec<_, MAX_PARENTS> = task.entities[1..=levels]
-                .iter()
-                .map(|parent| self.entity(parent))
-                .collect();
-            Fair {
-                own,
-                sum_exec_ns,
-                vlag: (self.present.vlag && (lagging || !self.present.vlag_shared)).then_some(vlag),
-                delayed: self
-                    .present
-                    .delayed
-                    .then_some(flags & task_flags::DELAYED != 0),
-                depth,
-                parents,
-            }
-        });
-        event::Task {
-            pid,
-            tgid,
-            comm: name(comm),
-            prio,
-            policy,
-            kthread: flags & task_flags::KTHREAD != 0,
-            on_rq: flags & task_flags::ON_RQ != 0,
-            fair,
+            parents,
         }
-    }
+    });
+    Ok(event::Task {
+        pid,
+        tgid,
+        comm: Comm(comm),
+        prio,
+        policy,
+        kthread: card & card_flags::KTHREAD != 0,
+        on_rq: flags & task_flags::ON_RQ != 0,
+        fair,
+    })
+}
 
-    fn entity(&mut self, entity: &Entity) -> event::Entity {
-        let Entity {
-            vruntime,
-            deadline,
-            cfs_rq,
-            weight,
-            slice,
-        } = *entity;
-        event::Entity {
-            vruntime,
-            deadline: self.present.deadline.then_some(deadline),
-            slice: self.present.slice.then_some(slice),
-            weight,
-            cfs_rq: self.queues.id(cfs_rq),
-        }
+fn entity(queues: &mut Queues, present: Present, entity: Entity) -> event::Entity {
+    let Entity {
+        vruntime,
+        deadline,
+        cfs_rq,
+        weight,
+        slice,
+    } = entity;
+    event::Entity {
+        vruntime,
+        deadline: present.deadline.then_some(deadline),
+        slice: present.slice.then_some(slice),
+        weight,
+        cfs_rq: queues.id(cfs_rq),
     }
 }
 
 /// Zeroes what lies behind the end: the kernel leaves an old name's rest there.
-fn name(mut comm: [u8; 16]) -> Comm {
+fn name(mut comm: [u8; 16]) -> [u8; 16] {
     // 15 bytes and a zero: a name that was read while it changed may lack the zero.
     let len = comm
         .iter()
@@ -349,7 +457,7 @@ fn name(mut comm: [u8; 16]) -> Comm {
         .position(|&byte| byte == 0)
         .unwrap_or(15);
     comm[len..].fill(0);
-    Comm(comm)
+    comm
 }
 
 #[cfg(test)]

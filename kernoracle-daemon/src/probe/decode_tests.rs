@@ -29,14 +29,12 @@ fn header_of(kind: Kind, flags: u8) -> Header {
         cpu: 1,
         kind: kind as u8,
         flags,
-        reserved: 0,
     }
 }
 
-fn task<const N: usize>(pid: u32, depth: u8, flags: u8) -> Task<N> {
+fn above<const N: usize>() -> [Entity; N] {
     let mut entities = [Entity::default(); N];
-    for (level, entity) in entities.iter_mut().enumerate() {
-        let level = level as u64;
+    for (level, entity) in (1..).zip(&mut entities) {
         *entity = Entity {
             vruntime: 100 + level,
             deadline: 200 + level,
@@ -45,42 +43,89 @@ fn task<const N: usize>(pid: u32, depth: u8, flags: u8) -> Task<N> {
             slice: 2_800_000,
         };
     }
+    entities
+}
+
+fn task(pid: u32, flags: u8) -> Task {
+    Task {
+        pid,
+        cpu: 2,
+        flags,
+        reserved: 0,
+        sum_exec_ns: 9,
+        vlag: -5,
+        vruntime: 100,
+        deadline: 200,
+        cfs_rq: 0xffff_8880_0000_0000,
+    }
+}
+
+fn card(pid: u32, depth: u8, flags: u8) -> Card {
     let mut comm = [b'x'; 16];
     comm[4] = 0;
-    let head = TaskHead {
+    Card {
         comm,
         pid,
         tgid: pid,
-        sum_exec_ns: 9,
-        vlag: -5,
+        weight: 1024 << 10,
+        slice: 2_800_000,
         prio: 120,
         policy: 0,
         depth,
         flags,
-        cpu: 2,
-    };
-    Task { head, entities }
+        idle_cpu: 0,
+    }
+}
+
+/// With these tasks introduced.
+fn known(cards: &[Card]) -> Known {
+    let mut known = Known::default();
+    for &card in cards {
+        let header = header_of(Kind::Introduction, 0);
+        let bytes = bytes_of(&Introduction { header, card });
+        assert!(decode(&bytes, ALL, &mut known).unwrap().is_none());
+    }
+    known
+}
+
+/// The event of a record that is one.
+fn event_of<T: Plain>(record: &T, present: Present, known: &mut Known) -> Decoded {
+    decode(&bytes_of(record), present, known)
+        .unwrap()
+        .expect("an event")
 }
 
 fn fair(task: &event::Task) -> &Fair {
     task.fair.as_ref().unwrap()
 }
 
+fn switch<const ABOVE: usize>(flags: u8, prev: Task, next: Task) -> Switch<ABOVE> {
+    Switch {
+        header: header_of(Kind::Switch, flags),
+        hidden_ns: 44,
+        prev_state: 1,
+        reserved: 0,
+        prev,
+        next,
+        above: above(),
+    }
+}
+
 #[test]
 fn deep_switch_is_read_whole() {
-    let switch = Switch::<DEEP> {
-        header: header_of(Kind::Switch, flags::DEEP | flags::PREEMPT | flags::MERGED),
-        prev_state: 1,
-        hidden_ns: 44,
-        prev: task(
+    let record = switch::<{ 2 * DEEP }>(
+        flags::DEEP | flags::PREEMPT | flags::MERGED,
+        task(
             10,
-            5,
-            task_flags::FAIR | task_flags::DELAYED | task_flags::ON_RQ,
+            task_flags::ABOVE | task_flags::DELAYED | task_flags::ON_RQ,
         ),
-        next: task(11, 1, task_flags::FAIR | task_flags::KTHREAD),
-    };
-    let mut queues = Queues::default();
-    let decoded = decode(&bytes_of(&switch), ALL, &mut queues).unwrap();
+        task(11, task_flags::ABOVE),
+    );
+    let mut known = known(&[
+        card(10, 5, card_flags::FAIR),
+        card(11, 1, card_flags::FAIR | card_flags::KTHREAD),
+    ]);
+    let decoded = event_of(&record, ALL, &mut known);
     assert_eq!(
         (
             decoded.header.cpu,
@@ -111,21 +156,91 @@ fn deep_switch_is_read_whole() {
     );
     let next = fair(&switch.next);
     assert_eq!((next.own.cfs_rq, next.parents.len()), (1, 1));
+    assert_eq!(next.parents[0].vruntime, 100 + 4, "behind prev's three");
     assert!(switch.next.kthread && !switch.next.on_rq);
 }
 
 #[test]
-fn absent_fields_are_none_not_zero() {
-    let wake = Wake::<SHALLOW> {
-        header: header_of(Kind::Waking, 0),
-        waker_pid: 5,
-        waker_tgid: 5,
-        task: task(10, 0, task_flags::FAIR),
+fn what_is_above_both_tasks_is_given_to_both() {
+    let record = switch::<SHALLOW>(
+        flags::SHARED,
+        task(10, task_flags::ABOVE),
+        task(11, task_flags::ABOVE),
+    );
+    let mut known = known(&[card(10, 1, card_flags::FAIR), card(11, 1, card_flags::FAIR)]);
+    let Body::Switch(switch) = event_of(&record, ALL, &mut known).body else {
+        panic!("no switch")
     };
-    let Body::Wake(wake) = decode(&bytes_of(&wake), NONE, &mut Queues::default())
-        .unwrap()
-        .body
-    else {
+    let (prev, next) = (fair(&switch.prev), fair(&switch.next));
+    assert_eq!(prev.parents.len(), 1);
+    assert_eq!(prev.parents, next.parents);
+}
+
+#[test]
+fn only_one_task_may_have_a_group_above_it() {
+    for (prev, next) in [(task_flags::ABOVE, 0), (0, task_flags::ABOVE)] {
+        let record = switch::<SHALLOW>(0, task(10, prev), task(11, next));
+        let mut known = known(&[
+            card(10, u8::from(prev != 0), card_flags::FAIR),
+            card(11, u8::from(next != 0), card_flags::FAIR),
+        ]);
+        let Body::Switch(switch) = event_of(&record, ALL, &mut known).body else {
+            panic!("no switch")
+        };
+        assert_eq!(fair(&switch.prev).parents.len(), usize::from(prev != 0));
+        assert_eq!(fair(&switch.next).parents.len(), usize::from(next != 0));
+    }
+}
+
+#[test]
+fn a_name_holds_until_the_next_introduction() {
+    let record = switch::<0>(0, task(10, 0), task(11, 0));
+    let mut known = known(&[card(10, 0, 0), card(11, 0, 0)]);
+    let names = |known: &mut Known| match event_of(&record, ALL, known).body {
+        Body::Switch(switch) => [switch.prev.comm, switch.next.comm].map(|comm| comm.0[0]),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(names(&mut known), [b'x', b'x']);
+    let renamed = Introduction {
+        header: header_of(Kind::Introduction, 0),
+        card: Card {
+            comm: [b'y'; 16],
+            ..card(11, 0, 0)
+        },
+    };
+    assert!(
+        decode(&bytes_of(&renamed), ALL, &mut known)
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(names(&mut known), [b'x', b'y']);
+}
+
+#[test]
+fn a_task_that_was_not_introduced_is_told_not_guessed() {
+    let record = switch::<0>(0, task(10, 0), task(11, 0));
+    let mut known = known(&[card(10, 0, 0)]);
+    assert_eq!(
+        decode(&bytes_of(&record), ALL, &mut known).unwrap_err(),
+        BadRecord::Stranger { pid: 11 }
+    );
+}
+
+fn wake<const ABOVE: usize>(kind: Kind, flags: u8, task: Task) -> Wake<ABOVE> {
+    Wake {
+        header: header_of(kind, flags),
+        waker_pid: 5,
+        reserved: 0,
+        task,
+        above: above(),
+    }
+}
+
+#[test]
+fn absent_fields_are_none_not_zero() {
+    let record = wake::<0>(Kind::Waking, 0, task(10, 0));
+    let mut known = known(&[card(10, 0, card_flags::FAIR)]);
+    let Body::Wake(wake) = event_of(&record, NONE, &mut known).body else {
         panic!("no wake-up")
     };
     assert_eq!(
@@ -147,17 +262,12 @@ fn shared_vlag_is_given_only_where_it_is_the_lag() {
         ..ALL
     };
     let vlags = |prev_state| {
-        let switch = Switch::<SHALLOW> {
-            header: header_of(Kind::Switch, 0),
+        let record = Switch {
             prev_state,
-            hidden_ns: 0,
-            prev: task(10, 0, task_flags::FAIR),
-            next: task(11, 0, task_flags::FAIR),
+            ..switch::<0>(0, task(10, 0), task(11, 0))
         };
-        match decode(&bytes_of(&switch), present, &mut Queues::default())
-            .unwrap()
-            .body
-        {
+        let mut known = known(&[card(10, 0, card_flags::FAIR), card(11, 0, card_flags::FAIR)]);
+        match event_of(&record, present, &mut known).body {
             Body::Switch(switch) => (fair(&switch.prev).vlag, fair(&switch.next).vlag),
             other => panic!("{other:?}"),
         }
@@ -166,17 +276,21 @@ fn shared_vlag_is_given_only_where_it_is_the_lag() {
     assert_eq!(vlags(0), (None, None));
 }
 
-#[test]
-fn other_classes_have_no_fair_state() {
-    let snapshot = Snapshot::<SHALLOW> {
+fn snapshot<const ABOVE: usize>(flags: u8) -> Snapshot<ABOVE> {
+    Snapshot {
         header: header_of(Kind::Snapshot, 0),
         state: 0,
-        task: task(10, 0, task_flags::ON_RQ | task_flags::ON_CPU),
-    };
-    let Body::Snapshot(snapshot) = decode(&bytes_of(&snapshot), ALL, &mut Queues::default())
-        .unwrap()
-        .body
-    else {
+        reserved: 0,
+        task: task(10, flags),
+        above: above(),
+    }
+}
+
+#[test]
+fn other_classes_have_no_fair_state() {
+    let record = snapshot::<0>(task_flags::ON_RQ | task_flags::ON_CPU);
+    let mut known = known(&[card(10, 0, 0)]);
+    let Body::Snapshot(snapshot) = event_of(&record, ALL, &mut known).body else {
         panic!("no snapshot")
     };
     assert_eq!(snapshot.task.fair, None);
@@ -194,7 +308,7 @@ fn a_wrong_length_is_told_with_both_lengths() {
         comm: [b'a'; 16],
     };
     let bytes = bytes_of(&life);
-    let error = decode(&bytes[..40], ALL, &mut Queues::default()).unwrap_err();
+    let error = decode(&bytes[..40], ALL, &mut Known::default()).unwrap_err();
     assert_eq!(
         error,
         BadRecord::Length {
@@ -203,55 +317,80 @@ fn a_wrong_length_is_told_with_both_lengths() {
             expected: bytes.len()
         }
     );
-    let Body::Exec { comm, old_pid, .. } =
-        decode(&bytes, ALL, &mut Queues::default()).unwrap().body
-    else {
+    let Body::Exec { comm, old_pid, .. } = event_of(&life, ALL, &mut Known::default()).body else {
         panic!("no exec")
     };
     assert_eq!((comm.bytes(), old_pid), (&[b'a'; 15][..], 2));
 }
 
+/// Of every task that the bytes name.
+fn introduce(known: &mut Known, bytes: &[u8], at: &[usize], depth: u8, flags: u8) {
+    for &at in at {
+        let pid = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let cpu = u16::from_le_bytes(bytes[at + 4..at + 6].try_into().unwrap());
+        known.introduced.add(Card {
+            idle_cpu: if pid == 0 { cpu.into() } else { 0 },
+            ..card(pid, depth, flags)
+        });
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        let _ = decode(&bytes, ALL, &mut Queues::default());
+        let _ = decode(&bytes, ALL, &mut Known::default());
     }
 
-    /// Whatever the fields hold, a record of the right length and kind is an event.
+    /// Whatever the fields and the cards hold, a record of the right length and kind is an event, and no other length is.
     #[test]
     fn right_lengths_are_read(
-        kind in 1..=10_u8,
-        deep in any::<bool>(),
+        kind in 1..=11_u8,
+        head in any::<u8>(),
+        above in any::<[bool; 2]>(),
+        depth in any::<u8>(),
+        card in any::<u8>(),
         mut bytes in prop::collection::vec(any::<u8>(), 600),
     ) {
-        let len = match (kind, deep) {
-            (1, false) => size_of::<Switch<SHALLOW>>(),
-            (1, true) => size_of::<Switch<DEEP>>(),
-            (2..=4, false) => size_of::<Wake<SHALLOW>>(),
-            (2..=4, true) => size_of::<Wake<DEEP>>(),
-            (5, _) => size_of::<Migrate>(),
-            (10, false) => size_of::<Snapshot<SHALLOW>>(),
-            (10, true) => size_of::<Snapshot<DEEP>>(),
-            _ => size_of::<Life>(),
+        bytes[14] = kind;
+        bytes[15] = head;
+        let levels = if head & flags::DEEP == 0 { SHALLOW } else { DEEP };
+        let shared = head & flags::SHARED != 0;
+        let entity = size_of::<Entity>();
+        let (prev, next) = (32, 32 + size_of::<Task>());
+        let (len, tasks): (usize, &[usize]) = match kind {
+            1 => {
+                let tasks = if shared { 1 } else { above.iter().filter(|&&above| above).count() };
+                (size_of::<Switch<0>>() + tasks * levels * entity, &[prev, next])
+            }
+            2..=4 => (size_of::<Wake<0>>() + usize::from(above[0]) * levels * entity, &[24]),
+            5 => (size_of::<Migrate>(), &[]),
+            10 => (size_of::<Snapshot<0>>() + usize::from(above[0]) * levels * entity, &[24]),
+            11 => (size_of::<Introduction>(), &[]),
+            _ => (size_of::<Life>(), &[]),
         };
+        for (&at, &above) in tasks.iter().zip(&above) {
+            bytes[at + 6] &= !task_flags::ABOVE;
+            bytes[at + 6] |= u8::from(above) * task_flags::ABOVE;
+        }
         bytes.truncate(len);
-        bytes[20] = kind;
-        bytes[21] = u8::from(deep) * flags::DEEP;
-        prop_assert!(decode(&bytes, ALL, &mut Queues::default()).is_ok());
+        let mut known = Known::default();
+        introduce(&mut known, &bytes, tasks, depth, card);
+        prop_assert_eq!(decode(&bytes, ALL, &mut known).unwrap().is_none(), kind == 11);
         bytes.pop();
-        prop_assert!(decode(&bytes, ALL, &mut Queues::default()).is_err());
+        prop_assert!(decode(&bytes, ALL, &mut known).is_err());
     }
 }
 
 #[test]
 fn a_wakeup_tells_of_its_waking() {
-    let wake = |flags| Wake::<SHALLOW> {
-        header: header_of(Kind::Wakeup, flags),
-        waker_pid: 3,
-        waker_tgid: 3,
-        task: task(10, 1, task_flags::FAIR | task_flags::ON_RQ),
+    let read = |flags| {
+        let record = wake::<SHALLOW>(
+            Kind::Wakeup,
+            flags,
+            task(10, task_flags::ABOVE | task_flags::ON_RQ),
+        );
+        event_of(&record, ALL, &mut known(&[card(10, 1, card_flags::FAIR)]))
     };
-    let read = |flags| decode(&bytes_of(&wake(flags)), ALL, &mut Queues::default()).unwrap();
     assert!(read(0).waking().is_none());
     let both = read(flags::WITH_WAKING);
     let (Some(Body::Wake(waking)), Body::Wake(wakeup)) = (both.waking(), &both.body) else {
@@ -261,6 +400,6 @@ fn a_wakeup_tells_of_its_waking() {
         (waking.kind, wakeup.kind),
         (WakeKind::Waking, WakeKind::Wakeup)
     );
-    assert_eq!((waking.waker_pid, waking.task.pid), (3, 10));
+    assert_eq!((waking.waker_pid, waking.task.pid), (5, 10));
     assert!(!waking.task.on_rq && wakeup.task.on_rq);
 }

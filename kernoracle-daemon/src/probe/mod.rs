@@ -4,6 +4,7 @@ mod capabilities;
 mod config;
 mod decode;
 mod error;
+mod introduced;
 mod kernel;
 mod next_counts;
 mod offsets;
@@ -26,11 +27,11 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use config::{available_bytes, check_cpus, check_memory, check_ring};
-use decode::{Present, Queues};
+use decode::{Known, Present};
 use kernel::Kernel;
-use kernoracle_common::{Control, Counters, Limit, PerCpu};
+use kernoracle_common::{Control, Counters, Kind, Limit, PerCpu};
 use ring::Ring;
-use std::{collections::VecDeque, fmt, io, time::Duration};
+use std::{collections::VecDeque, fmt, io, ops::AddAssign, time::Duration};
 use streams::Streams;
 use tracing::{debug, warn};
 
@@ -43,6 +44,29 @@ pub struct Drained {
     pub backlog_bytes: usize,
     /// The events so far contain the whole snapshot that ends a pause. The drain has ended there.
     pub resumed: bool,
+}
+
+/// What [`Capture::discard`] has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Discarded {
+    pub records: u64,
+    /// Of the records.
+    pub switches: u64,
+    /// In the ring, where each record has eight bytes of the kernel's before it.
+    pub bytes: u64,
+}
+
+impl AddAssign for Discarded {
+    fn add_assign(&mut self, more: Self) {
+        let Self {
+            records,
+            switches,
+            bytes,
+        } = more;
+        self.records += records;
+        self.switches += switches;
+        self.bytes += bytes;
+    }
 }
 
 /// What happened on a CPU while nothing was recorded there.
@@ -63,7 +87,7 @@ pub struct Capture {
     control: Array<MapData, Pod<Control>>,
     per_cpu: PerCpuArray<MapData, Pod<PerCpu>>,
     streams: Streams,
-    queues: Queues,
+    known: Known,
     present: Present,
     origin: Origin,
     findings: Vec<String>,
@@ -156,7 +180,7 @@ impl Capture {
             control,
             per_cpu,
             streams: Streams::new(kernel.possible_cpus),
-            queues: Queues::default(),
+            known: Known::default(),
             present: kernel.present(),
             origin: kernel.origin(config, settings.own_tgid == 0),
             findings: kernel.findings(config, &programs::describe(&hooks)),
@@ -262,11 +286,18 @@ impl Capture {
         })
     }
 
-    /// Throws away what is queued, unread. Returns how many bytes.
-    pub fn discard(&mut self) -> u64 {
+    /// Takes what is queued and looks at no more than the headers.
+    pub fn discard(&mut self) -> Discarded {
         let before = self.ring.read_bytes();
-        while self.ring.next().is_some() {}
-        self.ring.read_bytes() - before
+        let mut discarded = Discarded::default();
+        while let Some(record) = self.ring.next() {
+            discarded.records += 1;
+            if decode::header(&record).is_ok_and(|header| header.kind == Kind::Switch as u8) {
+                discarded.switches += 1;
+            }
+        }
+        discarded.bytes = self.ring.read_bytes() - before;
+        discarded
     }
 
     fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
@@ -285,7 +316,7 @@ impl Capture {
         let Self {
             ring,
             streams,
-            queues,
+            known,
             present,
             malformed,
             ..
@@ -293,8 +324,9 @@ impl Capture {
         let Some(record) = ring.next() else {
             return false;
         };
-        let decoded = match decode::decode(&record, *present, queues) {
-            Ok(decoded) => decoded,
+        let decoded = match decode::decode(&record, *present, known) {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => return true,
             Err(error) => {
                 *malformed += 1;
                 if *malformed == 1 {
@@ -304,12 +336,13 @@ impl Capture {
             }
         };
         let header = decoded.header;
-        if let Some(gap) = streams.gap(header.cpu, header.ts_ns, header.lost) {
+        if let Some(gap) = streams.gap(header.cpu.into(), header.ts_ns, header.lost) {
             *events += 1;
             each(&gap);
         }
-        for body in decoded.waking().into_iter().chain([decoded.body]) {
-            if let Some(event) = streams.event(header.cpu, header.ts_ns, body) {
+        // Not in a loop over both: bodies are large, and each would be moved once more.
+        let mut hand_out = |body| {
+            if let Some(event) = streams.event(header.cpu.into(), header.ts_ns, body) {
                 *events += 1;
                 each(&event);
             } else {
@@ -319,7 +352,11 @@ impl Capture {
                     "a record of a CPU that is not there; it counts as lost"
                 );
             }
+        };
+        if let Some(waking) = decoded.waking() {
+            hand_out(waking);
         }
+        hand_out(decoded.body);
         true
     }
 
@@ -329,7 +366,7 @@ impl Capture {
         each: &mut dyn FnMut(&Event),
     ) -> Result<(), ProbeError> {
         for (cpu, counters) in self.counters()?.into_iter().enumerate() {
-            if let Some(gap) = self.streams.tail(cpu as u32, counters.produced) {
+            if let Some(gap) = self.streams.tail(cpu as u32, counters.produced()) {
                 *events += 1;
                 each(&gap);
             }
@@ -378,7 +415,7 @@ impl Capture {
             .iter()
             .zip(&self.synthesised)
             .map(|(Pod(state), synthesised)| Counters {
-                produced: state.counters.produced + synthesised,
+                others: state.counters.others + synthesised,
                 ..state.counters
             });
         Ok(counters.collect())

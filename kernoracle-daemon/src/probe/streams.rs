@@ -35,14 +35,14 @@ impl Streams {
     }
 
     /// The gap that the sum of losses in a record's header shows, to be handed out before the record.
-    pub fn gap(&mut self, cpu: u32, ts_ns: u64, lost_sum: u64) -> Option<Event> {
+    ///
+    /// Of the sum, a record has the low half: what looks like a rise by more than 2^31 is none.
+    pub fn gap(&mut self, cpu: u32, ts_ns: u64, lost_sum: u32) -> Option<Event> {
         let stream = self.0.get_mut(cpu as usize)?;
-        if lost_sum <= stream.lost {
-            return None;
-        }
-        let lost = lost_sum - stream.lost;
+        let rise = lost_sum.wrapping_sub(stream.lost as u32).cast_signed();
+        let lost = u64::try_from(rise).ok().filter(|&lost| lost > 0)?;
         let seq = stream.next_seq();
-        stream.lost = lost_sum;
+        stream.lost += lost;
         Some(Event {
             ts_ns: stream.order(ts_ns),
             seq,
@@ -106,7 +106,7 @@ mod tests {
     /// Plays a CPU whose ring refuses some records; some of the others are overtaken by the next one,
     /// and read the sum of losses late.
     fn play(fates: &[u8]) -> (Vec<Event>, u64, u64) {
-        let mut written: Vec<(u64, u64)> = Vec::new();
+        let mut written: Vec<(u64, u32)> = Vec::new();
         let mut dropped = 0;
         let mut overtaken: Option<u64> = None;
         for (i, fate) in fates.iter().enumerate() {
@@ -134,9 +134,9 @@ mod tests {
             events.extend(streams.gap(0, *ts, *lost));
             events.extend(streams.event(0, *ts, body(1)));
         }
-        let produced = written.len() as u64 + dropped;
+        let produced = written.len() as u64 + u64::from(dropped);
         events.extend(streams.tail(0, produced));
-        (events, produced, dropped)
+        (events, produced, dropped.into())
     }
 
     proptest! {
@@ -159,6 +159,21 @@ mod tests {
             prop_assert_eq!(seq, produced);
             prop_assert_eq!(lost, dropped);
         }
+    }
+
+    #[test]
+    fn the_sum_of_losses_goes_beyond_32_bits() {
+        let mut streams = Streams::new(1);
+        let mut sum = 0_u64;
+        for lost in [1 << 30, (1 << 31) - 1, 1 << 30, 5] {
+            sum += lost;
+            let gap = streams.gap(0, 0, sum as u32).map(|event| event.body);
+            assert_eq!(gap, Some(Body::Gap { lost }));
+            // A nested program's, read before.
+            assert_eq!(streams.gap(0, 0, (sum - 1) as u32), None);
+        }
+        assert!(sum > u64::from(u32::MAX) - (1 << 30));
+        assert_eq!(streams.tail(0, sum), None);
     }
 
     #[test]

@@ -230,15 +230,47 @@ pub struct Cpu {
     pub waking: Option<usize>,
 }
 
+/// Where something of a small number is. It is asked for several times an event, so the usual numbers are found without a hash; a
+/// file may hold any.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Of the numbers below [`Self::NEAR`], one more than the slot; 0 for none.
+    near: Vec<u32>,
+    far: HashMap<u32, usize>,
+}
+
+impl Slots {
+    const NEAR: u32 = 1024;
+
+    fn of(&mut self, number: u32, new: impl FnOnce() -> usize) -> usize {
+        if number >= Self::NEAR {
+            return *self.far.entry(number).or_insert_with(new);
+        }
+        let place = number as usize;
+        if place >= self.near.len() {
+            self.near.resize(place + 1, 0);
+        }
+        if self.near[place] == 0 {
+            self.near[place] = new() as u32 + 1;
+        }
+        self.near[place] as usize - 1
+    }
+
+    fn clear(&mut self) {
+        self.near.clear();
+        self.far.clear();
+    }
+}
+
 /// Everything, by name.
 #[derive(Debug, Default)]
 pub struct State {
     pub tasks: Vec<KnownTask>,
     slots: HashMap<(u32, u32), usize>,
     queues: Vec<Queue>,
-    queue_slots: HashMap<u32, usize>,
+    queue_slots: Slots,
     cpus: Vec<Cpu>,
-    cpu_slots: HashMap<u32, usize>,
+    cpu_slots: Slots,
     /// Of the event before: time, CPU and kind (0 to 3).
     pub last_ts_ns: u64,
     pub last_cpu: u32,
@@ -290,7 +322,7 @@ impl State {
 
     pub fn queue(&mut self, cfs_rq: u32) -> &mut Queue {
         let queues = &mut self.queues;
-        let index = *self.queue_slots.entry(cfs_rq).or_insert_with(|| {
+        let index = self.queue_slots.of(cfs_rq, || {
             queues.push(Queue::default());
             queues.len() - 1
         });
@@ -299,7 +331,7 @@ impl State {
 
     pub fn cpu(&mut self, cpu: u32) -> &mut Cpu {
         let cpus = &mut self.cpus;
-        let index = *self.cpu_slots.entry(cpu).or_insert_with(|| {
+        let index = self.cpu_slots.of(cpu, || {
             cpus.push(Cpu::default());
             cpus.len() - 1
         });
