@@ -13,18 +13,31 @@ use crate::command;
 /// ns that capture may add to a switch.
 const CAPTURE_NS: f64 = 250.0;
 
+/// Loops of a run: a quarter of a second. What disturbs a machine comes and goes within seconds, so many short runs tell more
+/// than a few long ones.
+const LOOPS: u64 = 50_000;
+/// Loops that are not timed, before each run: the watcher's memory and the CPU's caches are as they will be.
+const WARM_UP: u64 = 10_000;
+/// Rounds for each that the other parts make.
+const TIMES: usize = 3;
+
 pub fn measure(setup: &Setup<'_>) -> Result<Part> {
-    let loops = if setup.quick { 50_000 } else { 200_000 };
+    let (loops, rounds) = if setup.quick {
+        (LOOPS / 5, setup.rounds)
+    } else {
+        (LOOPS, TIMES * setup.rounds)
+    };
     let mut ns: [Vec<f64>; WAYS.len()] = Default::default();
-    for round in 0..setup.rounds {
+    for round in 0..rounds {
         for way in WAYS {
             let watching = way.start(setup)?;
+            ns_per_switch(setup.cpu, WARM_UP)?;
             let figure = ns_per_switch(setup.cpu, loops)?;
             watching.end()?;
             eprintln!(
                 "[{}/{}] ping-pong, {}: {figure:.0} ns/switch",
                 round + 1,
-                setup.rounds,
+                rounds,
                 way.name()
             );
             ns[way.index()].push(figure);
@@ -74,17 +87,23 @@ fn program_times(setup: &Setup<'_>, loops: u64) -> Result<TableOf> {
 /// A loop is two switches: there and back.
 fn ns_per_switch(cpu: usize, loops: u64) -> Result<f64> {
     let mut bench = Command::new("taskset");
-    bench
-        .args(["-c", &cpu.to_string(), "perf", "bench", "-f", "simple"])
-        .args(["sched", "pipe", "-l", &loops.to_string()]);
+    bench.args(["-c", &cpu.to_string(), "perf", "bench"]).args([
+        "sched",
+        "pipe",
+        "-l",
+        &loops.to_string(),
+    ]);
     let output = command::quiet_output(&mut bench)?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "perf bench sched pipe: {text}");
-    let seconds: f64 = text
-        .trim()
+    // Not `-f simple`: that has milliseconds, of which a short run takes few.
+    let line = text.lines().find(|line| line.trim().ends_with("usecs/op"));
+    let us: f64 = line
+        .and_then(|line| line.split_whitespace().next())
+        .with_context(|| format!("perf bench sched pipe: no usecs/op: {text:?}"))?
         .parse()
-        .with_context(|| format!("perf bench sched pipe: no seconds: {text:?}"))?;
-    Ok(seconds * 1e9 / (2 * loops) as f64)
+        .with_context(|| format!("perf bench sched pipe: {text:?}"))?;
+    Ok(us * 1e3 / 2.0)
 }
 
 fn part(setup: &Setup<'_>, loops: u64, ns: &[Vec<f64>; WAYS.len()]) -> Part {
@@ -113,14 +132,15 @@ fn part(setup: &Setup<'_>, loops: u64, ns: &[Vec<f64>; WAYS.len()]) -> Part {
         title: "Pipe ping-pong on one CPU".to_owned(),
         about: format!(
             "`perf bench sched pipe -l {loops}` on CPU {}, and what watches on the same CPU unless said; {} rounds, \
-             in each all ways one after another; median, in brackets the least and the most; differences and \
-             ratios are of the same round. *In a pause*: the same programs are called and return at once (a switch is counted): \
-             no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and thrown away unread \
-             every 10 ms (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
+             in each all ways one after another, and before each run one of {WARM_UP} loops that does not count; median, in \
+             brackets the least and the most; differences and ratios are of the same round. *In a pause*: the same programs are called and return at once (a switch is counted): \
+             no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and taken \
+             every 10 ms by a reader that looks at their headers and counts them (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
              next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
              @[args.next_comm] = count(); }}` does, but attached to the BTF trace point (`kernoracle attach \
              count`); bpftrace itself is not run.",
-            setup.cpu, setup.rounds
+            setup.cpu,
+            ns[Way::Nothing.index()].len()
         ),
         tables: vec![table],
         goals: vec![

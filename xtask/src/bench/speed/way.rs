@@ -28,7 +28,7 @@ pub enum Way {
     Nothing,
     /// Our programs return at once: no program that is attached to the same trace points can cost less.
     Paused,
-    /// Our programs write records, and a reader on the same CPU throws them away unread.
+    /// Our programs write records, and a reader on the same CPU takes them, looks at the headers, and counts.
     Programs,
     Record,
     RunSame,
