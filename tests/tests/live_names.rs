@@ -18,24 +18,23 @@ use std::{
 const WORKERS: &str = "
 import os, time
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-def rename(pid, name):
-    with open(f'/proc/{pid}/comm', 'w') as file: file.write(name)
+def write(path, text):
+    try:
+        with open(path, 'w') as file: file.write(text)
+    except OSError: pass # Not allowed, or the worker has ended.
 first, number = 0, 0
 while True:
     number += 1
-    if first:
-        try:
-            with open('/proc/sys/kernel/ns_last_pid', 'w') as file: file.write(str(first - 1))
-        except OSError: pass
+    if first: write('/proc/sys/kernel/ns_last_pid', str(first - 1))
     pid = os.fork()
     if pid == 0:
-        rename('self', f's{os.getpid()}.{number}')
+        write('/proc/self/comm', f's{os.getpid()}.{number}')
         for _ in range(3): time.sleep(0.0005)
         if number % 3 == 0: os.execv('/bin/sleep', ['sleep', '0.001'])
         os._exit(0)
     first = first or pid
     time.sleep(0.0008)
-    if number % 2 == 0: rename(pid, f'o{pid}.{number}')
+    if number % 2 == 0: write(f'/proc/{pid}/comm', f'o{pid}.{number}')
     os.waitpid(pid, 0)
 ";
 
