@@ -141,7 +141,7 @@ impl Recording<'_> {
         let drained = capture.drain(BUDGET, &mut |event| {
             arrivals.add(event);
             if written.is_ok() {
-                written = writer.write(event);
+                written = writer.write_in_place(event);
             }
         })?;
         written?;

@@ -2,8 +2,7 @@
 //! panic.
 
 use super::introduced::Introduced;
-use crate::trace::event::{self, Body, Comm, Fair, MAX_PARENTS, WakeKind};
-use arrayvec::ArrayVec;
+use crate::trace::event::{self, Body, Comm, Event, Fair, MAX_PARENTS, WakeKind};
 use kernoracle_common::{
     Card, DEEP, Entity, Header, Introduction, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task,
     Wake, card_flags, flags, task_flags,
@@ -42,25 +41,71 @@ pub enum BadRecord {
     Stranger { pid: u32 },
 }
 
-/// A record that has been read.
-#[derive(Clone, Debug)]
-pub struct Decoded {
-    pub header: Header,
-    pub body: Body,
+/// An event of each frequent shape, which records are read into: bodies are large, and to move one costs more than to read it.
+#[derive(Debug)]
+pub struct Scratch {
+    switch: Event,
+    wake: Event,
+    other: Event,
 }
 
-impl Decoded {
-    /// The `sched_waking` of which a wake-up's record tells too; it comes before.
-    pub fn waking(&self) -> Option<Body> {
-        match &self.body {
-            Body::Wake(wakeup) if self.header.flags & flags::WITH_WAKING != 0 => {
-                let mut waking = wakeup.clone();
-                waking.kind = WakeKind::Waking;
-                // It had yet to be queued.
-                waking.task.on_rq = false;
-                Some(Body::Wake(waking))
-            }
-            _ => None,
+impl Default for Scratch {
+    fn default() -> Self {
+        let event = |body| Event {
+            ts_ns: 0,
+            seq: 0,
+            cpu: 0,
+            body,
+        };
+        Self {
+            switch: event(Body::Switch(event::Switch {
+                prev: event::Task::default(),
+                next: event::Task::default(),
+                prev_state: 0,
+                preempt: false,
+                merged: false,
+                hidden_ns: 0,
+            })),
+            wake: event(Body::Wake(event::Wake {
+                kind: WakeKind::Waking,
+                waker_pid: 0,
+                target_cpu: 0,
+                task: event::Task::default(),
+            })),
+            other: event(Body::Gap { lost: 0 }),
+        }
+    }
+}
+
+/// Makes the event of a wake-up that of the `sched_waking` before it, of which one record may tell too. What it
+/// gives makes it the wake-up's again.
+pub fn as_waking(header: &Header, body: &mut Body) -> Option<Wakeup> {
+    let Body::Wake(wake) = body else { return None };
+    if header.flags & flags::WITH_WAKING == 0 {
+        return None;
+    }
+    let wakeup = Wakeup {
+        kind: wake.kind,
+        on_rq: wake.task.on_rq,
+    };
+    wake.kind = WakeKind::Waking;
+    // It had yet to be queued.
+    wake.task.on_rq = false;
+    Some(wakeup)
+}
+
+/// What sets a wake-up apart from its `sched_waking`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wakeup {
+    kind: WakeKind,
+    on_rq: bool,
+}
+
+impl Wakeup {
+    pub fn restore(self, body: &mut Body) {
+        if let Body::Wake(wake) = body {
+            wake.kind = self.kind;
+            wake.task.on_rq = self.on_rq;
         }
     }
 }
@@ -119,12 +164,13 @@ pub fn header(bytes: &[u8]) -> Result<Header, BadRecord> {
     Ok(unsafe { bytes.as_ptr().cast::<Header>().read_unaligned() })
 }
 
-/// A record, whole; nothing if it is an introduction, which is known from now on.
-pub fn decode(
+/// A record, whole, with its body in the event; nothing if it is an introduction, which is known from now on.
+pub fn decode<'a>(
     bytes: &[u8],
     present: Present,
     known: &mut Known,
-) -> Result<Option<Decoded>, BadRecord> {
+    scratch: &'a mut Scratch,
+) -> Result<Option<(Header, &'a mut Event)>, BadRecord> {
     let header = header(bytes)?;
     let reader = &mut Reader {
         bytes,
@@ -132,12 +178,23 @@ pub fn decode(
         present,
         known,
     };
-    let body = match kind(header.kind)? {
-        Kind::Switch => reader.switch()?,
-        Kind::Waking => reader.wake(Kind::Waking, WakeKind::Waking)?,
-        Kind::Wakeup => reader.wake(Kind::Wakeup, WakeKind::Wakeup)?,
-        Kind::WakeupNew => reader.wake(Kind::WakeupNew, WakeKind::New)?,
-        Kind::Snapshot => reader.snapshot()?,
+    let event = match kind(header.kind)? {
+        Kind::Switch => {
+            if let Body::Switch(switch) = &mut scratch.switch.body {
+                reader.switch(switch)?;
+            }
+            &mut scratch.switch
+        }
+        kind @ (Kind::Waking | Kind::Wakeup | Kind::WakeupNew) => {
+            if let Body::Wake(wake) = &mut scratch.wake.body {
+                reader.wake(kind, wake)?;
+            }
+            &mut scratch.wake
+        }
+        Kind::Snapshot => {
+            scratch.other.body = reader.snapshot()?;
+            &mut scratch.other
+        }
         Kind::Migrate => {
             let Migrate {
                 header: _,
@@ -146,13 +203,17 @@ pub fn decode(
                 to_cpu,
                 reserved: _,
             } = reader.plain(Kind::Migrate)?;
-            Body::Migrate {
+            scratch.other.body = Body::Migrate {
                 pid,
                 from_cpu,
                 to_cpu,
-            }
+            };
+            &mut scratch.other
         }
-        kind @ (Kind::Fork | Kind::Exec | Kind::Exit | Kind::Rename) => reader.life(kind)?,
+        kind @ (Kind::Fork | Kind::Exec | Kind::Exit | Kind::Rename) => {
+            scratch.other.body = reader.life(kind)?;
+            &mut scratch.other
+        }
         Kind::Introduction => {
             let Introduction { header: _, card } = reader.plain(Kind::Introduction)?;
             reader.known.introduced.add(Card {
@@ -162,7 +223,7 @@ pub fn decode(
             return Ok(None);
         }
     };
-    Ok(Some(Decoded { header, body }))
+    Ok(Some((header, event)))
 }
 
 fn kind(kind: u8) -> Result<Kind, BadRecord> {
@@ -251,7 +312,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn switch(&mut self) -> Result<Body, BadRecord> {
+    fn switch(&mut self, into: &mut event::Switch) -> Result<(), BadRecord> {
         let shared = self.header.flags & flags::SHARED != 0;
         let (record, above) = self.with_above::<Switch<0>>(Kind::Switch, |record| {
             if shared {
@@ -275,20 +336,33 @@ impl<'a> Reader<'a> {
         } else {
             above.split_at(own)
         };
+        let event::Switch {
+            prev: into_prev,
+            next: into_next,
+            prev_state: into_state,
+            preempt,
+            merged,
+            hidden_ns: into_hidden,
+        } = into;
+        let (known, present) = (&mut *self.known, self.present);
         // At the trace point prev has left the queue if it sleeps, and next has been set up to run.
-        let prev = task(self.known, self.present, &prev, above_prev, prev_state != 0)?;
-        let next = task(self.known, self.present, &next, above_next, false)?;
-        Ok(Body::Switch(event::Switch {
-            prev,
-            next,
-            prev_state,
-            preempt: self.header.flags & flags::PREEMPT != 0,
-            merged: self.header.flags & flags::MERGED != 0,
-            hidden_ns,
-        }))
+        task(
+            known,
+            present,
+            &prev,
+            above_prev,
+            prev_state != 0,
+            into_prev,
+        )?;
+        task(known, present, &next, above_next, false, into_next)?;
+        *into_state = prev_state;
+        *preempt = self.header.flags & flags::PREEMPT != 0;
+        *merged = self.header.flags & flags::MERGED != 0;
+        *into_hidden = hidden_ns;
+        Ok(())
     }
 
-    fn wake(&mut self, kind: Kind, wake: WakeKind) -> Result<Body, BadRecord> {
+    fn wake(&mut self, kind: Kind, into: &mut event::Wake) -> Result<(), BadRecord> {
         let (record, above) =
             self.with_above::<Wake<0>>(kind, |record| self.levels_of(&record.task))?;
         let Wake {
@@ -298,12 +372,21 @@ impl<'a> Reader<'a> {
             task: woken,
             above: [],
         } = record;
-        Ok(Body::Wake(event::Wake {
-            kind: wake,
-            waker_pid,
-            target_cpu: woken.cpu.into(),
-            task: task(self.known, self.present, &woken, above, true)?,
-        }))
+        let event::Wake {
+            kind: into_kind,
+            waker_pid: into_waker,
+            target_cpu,
+            task: into_task,
+        } = into;
+        task(self.known, self.present, &woken, above, true, into_task)?;
+        *into_kind = match kind {
+            Kind::Waking => WakeKind::Waking,
+            Kind::Wakeup => WakeKind::Wakeup,
+            _ => WakeKind::New,
+        };
+        *into_waker = waker_pid;
+        *target_cpu = woken.cpu.into();
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Body, BadRecord> {
@@ -317,8 +400,17 @@ impl<'a> Reader<'a> {
             above: [],
         } = record;
         let off_queue = seen.flags & task_flags::ON_RQ == 0;
+        let mut shown = event::Task::default();
+        task(
+            self.known,
+            self.present,
+            &seen,
+            above,
+            off_queue,
+            &mut shown,
+        )?;
         Ok(Body::Snapshot(event::Snapshot {
-            task: task(self.known, self.present, &seen, above, off_queue)?,
+            task: shown,
             state,
             target_cpu: seen.cpu.into(),
             on_cpu: seen.flags & task_flags::ON_CPU != 0,
@@ -361,7 +453,8 @@ fn task(
     task: &Task,
     above: &[u8],
     lagging: bool,
-) -> Result<event::Task, BadRecord> {
+    into: &mut event::Task,
+) -> Result<(), BadRecord> {
     let Task {
         pid,
         cpu,
@@ -388,47 +481,59 @@ fn task(
     } = *introduced
         .get(pid, cpu.into())
         .ok_or(BadRecord::Stranger { pid })?;
-    let fair = (card & card_flags::FAIR != 0).then(|| {
-        let own = entity(
-            queues,
-            present,
-            Entity {
-                vruntime,
-                deadline,
-                cfs_rq,
-                weight,
-                slice,
-            },
-        );
-        let levels = usize::from(depth).min(MAX_PARENTS);
-        let parents: ArrayVec<_, MAX_PARENTS> = above
-            .chunks_exact(size_of::<Entity>())
-            .take(levels)
-            .map(|bytes| {
-                // SAFETY: the chunk is that long; any bytes are an entity.
-                let parent = unsafe { bytes.as_ptr().cast::<Entity>().read_unaligned() };
-                entity(queues, present, parent)
-            })
-            .collect();
-        Fair {
-            own,
-            sum_exec_ns,
-            vlag: (present.vlag && (lagging || !present.vlag_shared)).then_some(vlag),
-            delayed: present.delayed.then_some(flags & task_flags::DELAYED != 0),
-            depth,
-            parents,
-        }
-    });
-    Ok(event::Task {
-        pid,
-        tgid,
-        comm: Comm(comm),
-        prio,
-        policy,
-        kthread: card & card_flags::KTHREAD != 0,
-        on_rq: flags & task_flags::ON_RQ != 0,
+    // To the last field: what lies there is of another task.
+    let event::Task {
+        pid: into_pid,
+        tgid: into_tgid,
+        comm: into_comm,
+        prio: into_prio,
+        policy: into_policy,
+        kthread,
+        on_rq,
         fair,
-    })
+    } = into;
+    *into_pid = pid;
+    *into_tgid = tgid;
+    *into_comm = Comm(comm);
+    *into_prio = prio;
+    *into_policy = policy;
+    *kthread = card & card_flags::KTHREAD != 0;
+    *on_rq = flags & task_flags::ON_RQ != 0;
+    if card & card_flags::FAIR == 0 {
+        *fair = None;
+        return Ok(());
+    }
+    let Fair {
+        own,
+        sum_exec_ns: into_sum_exec,
+        vlag: into_vlag,
+        delayed,
+        depth: into_depth,
+        parents,
+    } = fair.get_or_insert_default();
+    *own = entity(
+        queues,
+        present,
+        Entity {
+            vruntime,
+            deadline,
+            cfs_rq,
+            weight,
+            slice,
+        },
+    );
+    *into_sum_exec = sum_exec_ns;
+    *into_vlag = (present.vlag && (lagging || !present.vlag_shared)).then_some(vlag);
+    *delayed = present.delayed.then_some(flags & task_flags::DELAYED != 0);
+    *into_depth = depth;
+    parents.clear();
+    let levels = usize::from(depth).min(MAX_PARENTS);
+    for bytes in above.chunks_exact(size_of::<Entity>()).take(levels) {
+        // SAFETY: the chunk is that long; any bytes are an entity.
+        let parent = unsafe { bytes.as_ptr().cast::<Entity>().read_unaligned() };
+        parents.push(entity(queues, present, parent));
+    }
+    Ok(())
 }
 
 fn entity(queues: &mut Queues, present: Present, entity: Entity) -> event::Entity {

@@ -88,6 +88,47 @@ fn known(cards: &[Card]) -> Known {
     known
 }
 
+/// A record that has been read.
+#[derive(Debug)]
+struct Decoded {
+    header: Header,
+    body: Body,
+}
+
+impl Decoded {
+    fn waking(&self) -> Option<Body> {
+        let mut body = self.body.clone();
+        let wakeup = as_waking(&self.header, &mut body)?;
+        let waking = body.clone();
+        wakeup.restore(&mut body);
+        assert_eq!(body, self.body, "the wake-up's again");
+        Some(waking)
+    }
+}
+
+fn decode(bytes: &[u8], present: Present, known: &mut Known) -> Result<Option<Decoded>, BadRecord> {
+    // What lies there from the record before must not show.
+    let mut scratch = Scratch::default();
+    let mut left = event::Task::unknown(99, Comm([b'z'; 16]));
+    let parents = [event::Entity::default(); MAX_PARENTS];
+    left.fair = Some(Fair {
+        parents: parents.into(),
+        ..Fair::default()
+    });
+    if let Body::Switch(switch) = &mut scratch.switch.body {
+        (switch.prev, switch.next) = (left.clone(), left.clone());
+        (switch.preempt, switch.merged) = (true, true);
+    }
+    if let Body::Wake(wake) = &mut scratch.wake.body {
+        wake.task = left;
+    }
+    let decoded = super::decode(bytes, present, known, &mut scratch)?;
+    Ok(decoded.map(|(header, event)| Decoded {
+        header,
+        body: event.body.clone(),
+    }))
+}
+
 /// The event of a record that is one.
 fn event_of<T: Plain>(record: &T, present: Present, known: &mut Known) -> Decoded {
     decode(&bytes_of(record), present, known)

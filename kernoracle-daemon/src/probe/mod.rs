@@ -27,7 +27,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use config::{available_bytes, check_cpus, check_memory, check_ring};
-use decode::{Known, Present};
+use decode::{Known, Present, Scratch};
 use kernel::Kernel;
 use kernoracle_common::{Control, Counters, Kind, Limit, PerCpu};
 use ring::Ring;
@@ -88,6 +88,7 @@ pub struct Capture {
     per_cpu: PerCpuArray<MapData, Pod<PerCpu>>,
     streams: Streams,
     known: Known,
+    scratch: Scratch,
     present: Present,
     origin: Origin,
     findings: Vec<String>,
@@ -181,6 +182,7 @@ impl Capture {
             per_cpu,
             streams: Streams::new(kernel.possible_cpus),
             known: Known::default(),
+            scratch: Scratch::default(),
             present: kernel.present(),
             origin: kernel.origin(config, settings.own_tgid == 0),
             findings: kernel.findings(config, &programs::describe(&hooks)),
@@ -260,10 +262,12 @@ impl Capture {
 
     /// Hands out at most `budget` events; losses come as [`crate::trace::event::Body::Gap`] events,
     /// which the budget does not count.
+    ///
+    /// An event is the capture's own, for it is large to copy: `each` may work on it, but must leave it as it was.
     pub fn drain(
         &mut self,
         budget: usize,
-        each: &mut dyn FnMut(&Event),
+        each: &mut dyn FnMut(&mut Event),
     ) -> Result<Drained, ProbeError> {
         let mut events = 0;
         let mut left = budget;
@@ -300,23 +304,24 @@ impl Capture {
         discarded
     }
 
-    fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
+    fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&mut Event)) -> bool {
         let Some(tasks::Listed { cpu, ts_ns, body }) = self.synthetic.pop_front() else {
             return false;
         };
-        if let Some(event) = self.streams.event(cpu, ts_ns, body) {
+        if let Some(mut event) = self.streams.event(cpu, ts_ns, body) {
             *events += 1;
-            each(&event);
+            each(&mut event);
         }
         true
     }
 
     /// False when the ring is empty.
-    fn drain_ring(&mut self, events: &mut u64, each: &mut dyn FnMut(&Event)) -> bool {
+    fn drain_ring(&mut self, events: &mut u64, each: &mut dyn FnMut(&mut Event)) -> bool {
         let Self {
             ring,
             streams,
             known,
+            scratch,
             present,
             malformed,
             ..
@@ -324,7 +329,7 @@ impl Capture {
         let Some(record) = ring.next() else {
             return false;
         };
-        let decoded = match decode::decode(&record, *present, known) {
+        let (header, event) = match decode::decode(&record, *present, known, scratch) {
             Ok(Some(decoded)) => decoded,
             Ok(None) => return true,
             Err(error) => {
@@ -335,40 +340,40 @@ impl Capture {
                 return true;
             }
         };
-        let header = decoded.header;
-        if let Some(gap) = streams.gap(header.cpu.into(), header.ts_ns, header.lost) {
+        let cpu = u32::from(header.cpu);
+        if let Some(mut gap) = streams.gap(cpu, header.ts_ns, header.lost) {
             *events += 1;
-            each(&gap);
+            each(&mut gap);
         }
-        // Not in a loop over both: bodies are large, and each would be moved once more.
-        let mut hand_out = |body| {
-            if let Some(event) = streams.event(header.cpu.into(), header.ts_ns, body) {
+        let mut hand_out = |event: &mut Event| {
+            if streams.number(cpu, header.ts_ns, event) {
                 *events += 1;
-                each(&event);
+                each(event);
             } else {
                 *malformed += 1;
                 warn!(
-                    cpu = header.cpu,
+                    cpu,
                     "a record of a CPU that is not there; it counts as lost"
                 );
             }
         };
-        if let Some(waking) = decoded.waking() {
-            hand_out(waking);
+        if let Some(wakeup) = decode::as_waking(&header, &mut event.body) {
+            hand_out(event);
+            wakeup.restore(&mut event.body);
         }
-        hand_out(decoded.body);
+        hand_out(event);
         true
     }
 
     fn tell_tails(
         &mut self,
         events: &mut u64,
-        each: &mut dyn FnMut(&Event),
+        each: &mut dyn FnMut(&mut Event),
     ) -> Result<(), ProbeError> {
         for (cpu, counters) in self.counters()?.into_iter().enumerate() {
-            if let Some(gap) = self.streams.tail(cpu as u32, counters.produced()) {
+            if let Some(mut gap) = self.streams.tail(cpu as u32, counters.produced()) {
                 *events += 1;
-                each(&gap);
+                each(&mut gap);
             }
         }
         Ok(())

@@ -53,15 +53,25 @@ impl Streams {
 
     /// Numbers a record; none if there is no such CPU.
     pub fn event(&mut self, cpu: u32, ts_ns: u64, body: Body) -> Option<Event> {
-        let stream = self.0.get_mut(cpu as usize)?;
-        let seq = stream.next_seq();
-        stream.seen += 1;
-        Some(Event {
-            ts_ns: stream.order(ts_ns),
-            seq,
+        let mut event = Event {
+            ts_ns,
+            seq: 0,
             cpu,
             body,
-        })
+        };
+        self.number(cpu, ts_ns, &mut event).then_some(event)
+    }
+
+    /// Gives a record its place; false if there is no such CPU.
+    pub fn number(&mut self, cpu: u32, ts_ns: u64, event: &mut Event) -> bool {
+        let Some(stream) = self.0.get_mut(cpu as usize) else {
+            return false;
+        };
+        event.cpu = cpu;
+        event.seq = stream.next_seq();
+        event.ts_ns = stream.order(ts_ns);
+        stream.seen += 1;
+        true
     }
 
     /// After the end: what is missing of the `produced` records of a CPU.

@@ -36,7 +36,11 @@ fn file(blocks: &[&[Event]]) -> Vec<u8> {
     let path = dir.path().join("trace");
     let mut writer = TraceWriter::create(&path, &origin()).unwrap();
     for block in blocks {
-        block.iter().for_each(|event| writer.write(event).unwrap());
+        for event in *block {
+            let mut in_place = event.clone();
+            writer.write_in_place(&mut in_place).unwrap();
+            assert_eq!(in_place, *event, "left as it was");
+        }
         writer.flush_block().unwrap();
     }
     let events: usize = blocks.iter().map(|block| block.len()).sum();

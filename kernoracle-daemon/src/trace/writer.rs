@@ -64,8 +64,6 @@ pub struct TraceWriter {
     codec: Codec,
     columns: Columns,
     packer: Packer,
-    /// The codec works in place, on a copy.
-    event: Event,
     /// Events in the block that is being gathered.
     gathered: u32,
     frame: Vec<u8>,
@@ -134,12 +132,6 @@ impl TraceWriter {
             codec: Codec::default(),
             columns: Columns::new(),
             packer,
-            event: Event {
-                ts_ns: 0,
-                seq: 0,
-                cpu: 0,
-                body: Body::Gap { lost: 0 },
-            },
             gathered: 0,
             frame: header,
             totals: Totals::default(),
@@ -152,10 +144,14 @@ impl TraceWriter {
 
     /// Appends an event; writes a block when enough are gathered.
     pub fn write(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.write_in_place(&mut event.clone())
+    }
+
+    /// As [`Self::write`], without a copy: works in the event, and leaves it as it was.
+    pub fn write_in_place(&mut self, event: &mut Event) -> Result<(), WriteError> {
         self.check_open()?;
-        self.event.clone_from(event);
         self.codec
-            .event(&mut self.columns, &mut self.event)
+            .event(&mut self.columns, event)
             .unwrap_or_else(|error| unreachable!("writing refuses no event, yet: {error}"));
         self.gathered += 1;
         if let Body::Gap { lost } = event.body {
