@@ -51,7 +51,7 @@ pub const GROUPS: [Group; 8] = [
     Group {
         name: "features",
         // An oracle lists no more.
-        sizes: &[4, 8, 16, MAX_CANDIDATES as u32],
+        sizes: &[4, 8, MAX_CANDIDATES as u32],
         part: features,
     },
     Group {
@@ -178,13 +178,9 @@ fn gatherer(tasks: u32) -> (usize, impl FnMut()) {
         last = Some((next, (event.ts_ns, wakes)));
     }
     let (current, (now_ns, wakes)) = last.expect("a stream has switches");
-    let counted = Counted::new(
-        contexts.matches(),
-        contexts.situations(),
-        wakes,
-        &queues,
-        Some(current),
-    );
+    contexts.look();
+    let mut counted = Counted::default();
+    counted.look(&contexts, wakes, &queues, current);
     let moment = Moment {
         cpu: 0,
         current,

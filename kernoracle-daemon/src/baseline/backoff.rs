@@ -55,7 +55,12 @@ impl Backoff {
 
     /// Distribution over what comes next. `alive` tells dead tasks, and the current one, apart; `living` is how many
     /// tasks there are.
-    pub fn rank(&self, matches: &Matches, alive: impl Fn(u32) -> bool, living: usize) -> Ranking {
+    pub fn rank(
+        &self,
+        matches: &Matches<'_>,
+        alive: impl Fn(u32) -> bool,
+        living: usize,
+    ) -> Ranking {
         let mut ranking = Ranking::default();
         let mut left = 1.0_f32;
         for (i, row) in matches.iter().enumerate().rev() {
@@ -70,7 +75,9 @@ impl Backoff {
             if named.is_empty() {
                 continue;
             }
-            named.sort_by_key(|(sym, count)| (std::cmp::Reverse(*count), *sym));
+            if named.len() > 1 {
+                named.sort_unstable_by_key(|(sym, count)| (std::cmp::Reverse(*count), *sym));
+            }
             let kept: u16 = named.iter().map(|(_, count)| *count).sum();
             let escape = f32::from(row.distinct().max(1));
             let whole = f32::from(kept) + escape;
@@ -150,6 +157,7 @@ mod tests {
             } else {
                 step % 7
             };
+            contexts.look();
             let guess = Backoff::new(8)
                 .rank(&contexts.matches(), |_| true, 9)
                 .first();
@@ -181,6 +189,7 @@ mod tests {
             contexts.push(sym(i), true);
         }
         let living = 6;
+        contexts.look();
         let ranking = Backoff::new(8).rank(&contexts.matches(), |_| true, living);
         // The longest context seen before, (3, 1, 2), was followed by 4.
         assert_eq!(ranking.first(), Some(sym(4).raw()));
@@ -196,6 +205,7 @@ mod tests {
         for i in [1, 2, 1, 2, 1, 3, 9, 1] {
             contexts.push(sym(i), true);
         }
+        contexts.look();
         let ranking = Backoff::new(1).rank(&contexts.matches(), |_| true, 4);
         assert!((ranking.p(sym(2).raw()) - 2.0 / 5.0).abs() < 1e-6);
         assert!((ranking.p(sym(3).raw()) - 1.0 / 5.0).abs() < 1e-6);

@@ -3,19 +3,19 @@
 //! One [`Table`] of fixed size holds all orders, another one the situations: memory is bounded, and the work per switch is one row per
 //! order and situation.
 
-use super::table::{Row, Table};
+use super::table::{Place, Row, Table};
 use crate::runqueue::Sym;
 
 /// The context lengths that are counted.
 pub const ORDERS: [usize; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 12];
 const LONGEST: usize = 12;
 /// The rows that match the present context, in the order of [`ORDERS`]; `None` where it is new.
-pub type Matches = [Option<Row>; ORDERS.len()];
+pub type Matches<'a> = [Option<&'a Row>; ORDERS.len()];
 
 /// Contexts that are not the last tasks alone: what they are made of is the caller's.
 pub const SITUATIONS: usize = 11;
 /// The rows that match the present situations; `None` where one is new.
-pub type SituationMatches = [Option<Row>; SITUATIONS];
+pub type SituationMatches<'a> = [Option<&'a Row>; SITUATIONS];
 
 /// The counts of one CPU.
 #[derive(Clone, Debug)]
@@ -24,8 +24,11 @@ pub struct Contexts {
     recent: [u32; LONGEST],
     seen: usize,
     hashes: [u64; ORDERS.len()],
+    /// Where the rows of the present contexts are, once they have been looked up.
+    places: [Option<Place>; ORDERS.len()],
     situations: Table,
     keys: [Option<u64>; SITUATIONS],
+    situation_places: [Option<Place>; SITUATIONS],
 }
 
 impl Contexts {
@@ -36,15 +39,19 @@ impl Contexts {
             recent: [0; LONGEST],
             seen: 0,
             hashes: [0; ORDERS.len()],
+            places: [None; ORDERS.len()],
             situations: Table::new(bits),
             keys: [None; SITUATIONS],
+            situation_places: [None; SITUATIONS],
         }
     }
 
     /// The sequence is broken: what comes next does not follow what was before.
     pub fn cut(&mut self) {
         self.seen = 0;
+        self.places = [None; ORDERS.len()];
         self.keys = [None; SITUATIONS];
+        self.situation_places = [None; SITUATIONS];
     }
 
     /// Sets one of the situations that the next task will be counted under.
@@ -55,11 +62,31 @@ impl Contexts {
         let hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
         self.situations.prefetch(hash);
         self.keys[which] = Some(hash);
+        self.situation_places[which] = None;
     }
 
-    /// What is known of the present situations.
-    pub fn situations(&self) -> SituationMatches {
-        self.keys.map(|hash| self.situations.get(hash?).copied())
+    /// Looks up what is known of the present context and situations. Apart from setting them, so that memory is on its way meanwhile.
+    pub fn look(&mut self) {
+        for (i, &order) in ORDERS.iter().enumerate() {
+            self.places[i] = (order <= self.seen)
+                .then(|| self.orders.place(self.hashes[i]))
+                .flatten();
+        }
+        for which in 0..SITUATIONS {
+            self.look_at(which);
+        }
+    }
+
+    /// Looks up what is known of one of the situations.
+    pub fn look_at(&mut self, which: usize) {
+        self.situation_places[which] =
+            self.keys[which].and_then(|hash| self.situations.place(hash));
+    }
+
+    /// What is known of the present situations, since it was looked up.
+    pub fn situations(&self) -> SituationMatches<'_> {
+        self.situation_places
+            .map(|place| place.map(|place| self.situations.at(place)))
     }
 
     /// Makes `sym` part of the present context; before that, with `count`, counts it as what followed.
@@ -69,20 +96,24 @@ impl Contexts {
             self.count(sym);
         }
         self.keys = [None; SITUATIONS];
+        self.situation_places = [None; SITUATIONS];
+        self.places = [None; ORDERS.len()];
         self.enter(sym);
     }
 
     fn count(&mut self, sym: u32) {
         self.orders.tick();
         self.situations.tick();
-        for (hash, &order) in self.hashes.iter().zip(&ORDERS) {
+        for (i, &order) in ORDERS.iter().enumerate() {
             if order > self.seen {
                 break;
             }
-            self.orders.add(*hash, sym);
+            self.orders.add_at(self.places[i], self.hashes[i], sym);
         }
-        for hash in std::mem::take(&mut self.keys).into_iter().flatten() {
-            self.situations.add(hash, sym);
+        for (hash, place) in self.keys.iter().zip(self.situation_places) {
+            if let Some(hash) = *hash {
+                self.situations.add_at(place, hash, sym);
+            }
         }
     }
 
@@ -102,13 +133,9 @@ impl Contexts {
         }
     }
 
-    /// What is known of the present context.
-    pub fn matches(&self) -> Matches {
-        std::array::from_fn(|i| {
-            if ORDERS[i] > self.seen {
-                return None;
-            }
-            self.orders.get(self.hashes[i]).copied()
-        })
+    /// What is known of the present context, since it was looked up.
+    pub fn matches(&self) -> Matches<'_> {
+        self.places
+            .map(|place| place.map(|place| self.orders.at(place)))
     }
 }

@@ -8,4 +8,4 @@ mod table;
 pub use backoff::{Backoff, Ranking};
 pub use contexts::{Contexts, Matches, ORDERS, SITUATIONS, SituationMatches};
 pub use ppm::Ppm;
-pub use table::{Row, Table};
+pub use table::{Place, Row, Table, WIDTH};

@@ -42,24 +42,15 @@ impl Row {
         count / (f32::from(self.total) + 0.5)
     }
 
-    /// `ln(p / (1 - p))` of a successor with this count, over 5, within -1 and 1, weighed by how often the context was seen; 0 says nothing.
-    pub fn stretched_named(&self, count: u16) -> f32 {
-        self.stretched(f32::from(count))
+    /// The places for successors, with their counts; a count of 0 is an empty place.
+    pub fn places(&self) -> ([u32; WIDTH], [u16; WIDTH]) {
+        (self.successors, self.counts)
     }
 
-    /// The same of a task that is not among the successors.
-    pub fn stretched_unnamed(&self) -> f32 {
+    /// The count that a task is taken to have that is not among the successors: what lost its place is shared by those that have none.
+    pub fn unnamed(&self) -> f32 {
         let kept: u16 = self.counts.iter().sum();
-        // What lost its place is shared by those that have none.
-        self.stretched(0.2 + 0.25 * f32::from(self.total.saturating_sub(kept)))
-    }
-
-    /// [`Self::stretched_named`], of a part of a count.
-    pub fn stretched(&self, seen: f32) -> f32 {
-        let total = f32::from(self.total.max(1));
-        let p = (seen / (total + 0.5)).min(0.995);
-        let sure = total / (total + 1.5);
-        sure * ((p / (1.0 - p)).ln() / 5.0).clamp(-1.0, 1.0)
+        0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
     }
 
     /// How many different successors are kept.
@@ -92,6 +83,10 @@ impl Row {
 #[repr(align(128))]
 struct Bucket([Row; WAYS]);
 
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
 /// Rows by hash.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -122,17 +117,48 @@ impl Table {
 
     /// What is known of a context.
     pub fn get(&self, hash: u64) -> Option<&Row> {
-        let Bucket(rows) = &self.buckets[self.bucket(hash)];
-        find(rows, hash).map(|place| &rows[place])
+        self.place(hash).map(|place| self.at(place))
+    }
+
+    /// Where the row of a context is, if there is one. It may go to another context when something is counted.
+    pub fn place(&self, hash: u64) -> Option<Place> {
+        let bucket = self.bucket(hash);
+        let Bucket(rows) = &self.buckets[bucket];
+        find(rows, hash).map(|way| Place((bucket * WAYS + way) as u32))
+    }
+
+    /// The row at a place.
+    pub fn at(&self, Place(place): Place) -> &Row {
+        let place = place as usize;
+        &self.buckets[place / WAYS].0[place % WAYS]
     }
 
     /// Counts `successor` once more under a context.
     pub fn add(&mut self, hash: u64, successor: u32) {
-        let (clock, bucket) = (self.clock, self.bucket(hash));
+        let bucket = self.bucket(hash);
+        let way = find(&self.buckets[bucket].0, hash);
+        self.add_in(bucket, way, hash, successor);
+    }
+
+    /// The same where [`Self::place`] has said where the row is, or that there is none.
+    pub fn add_at(&mut self, place: Option<Place>, hash: u64, successor: u32) {
+        let Some(Place(place)) = place else {
+            return self.add(hash, successor);
+        };
+        let (bucket, way) = (place as usize / WAYS, place as usize % WAYS);
+        if self.buckets[bucket].0[way].check == check(hash) {
+            self.add_in(bucket, Some(way), hash, successor);
+        } else {
+            self.add(hash, successor);
+        }
+    }
+
+    fn add_in(&mut self, bucket: usize, way: Option<usize>, hash: u64, successor: u32) {
+        let clock = self.clock;
         let Bucket(rows) = &mut self.buckets[bucket];
-        let place = find(rows, hash).unwrap_or_else(|| claim(rows, hash, clock));
-        rows[place].age = clock;
-        rows[place].add(successor);
+        let way = way.unwrap_or_else(|| claim(rows, hash, clock));
+        rows[way].age = clock;
+        rows[way].add(successor);
     }
 
     fn bucket(&self, hash: u64) -> usize {
@@ -140,8 +166,13 @@ impl Table {
     }
 }
 
+/// What a row keeps of the hash of its context.
+fn check(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
 fn find(rows: &[Row; WAYS], hash: u64) -> Option<usize> {
-    let check = (hash >> 32) as u32;
+    let check = check(hash);
     (0..WAYS).find(|&i| rows[i].total > 0 && rows[i].check == check)
 }
 
@@ -158,7 +189,7 @@ fn claim(rows: &mut [Row; WAYS], hash: u64, clock: u16) -> usize {
         })
         .unwrap_or(0);
     rows[place] = Row {
-        check: (hash >> 32) as u32,
+        check: check(hash),
         ..Row::default()
     };
     place

@@ -5,126 +5,109 @@
 
 use super::features::candidate as c;
 use super::numeric::ln;
-use super::vector::Vector;
+use super::odds::Odds;
+use super::situations::WOKEN;
+use super::vector::{LANES, Vector};
 use super::wakes::Wakes;
 use super::weights::shape::FEATURE_ROW;
-use crate::baseline::{Backoff, Matches, ORDERS, Ranking, Row, SITUATIONS, SituationMatches};
+use crate::baseline::{Backoff, Contexts, Matches, ORDERS, Ranking, SITUATIONS, WIDTH};
 use crate::runqueue::{RunQueues, Sym};
 
 /// The counts' view of the present context.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
-    pub matches: Matches,
     /// By back-off to order 12.
     pub ranking: Ranking,
-    /// In the order of [`super::situations`].
-    pub situations: SituationMatches,
     pub wakes: Wakes,
+    /// A lane for each row in the order of [`ROWS`].
+    pub(super) odds: Odds<LANES>,
+    longest: usize,
 }
 
 impl Counted {
-    /// What the counts say after the current task.
-    pub fn new(
-        matches: Matches,
-        situations: SituationMatches,
-        wakes: Wakes,
-        queues: &RunQueues,
-        current: Option<Sym>,
-    ) -> Self {
-        let current = current.map(Sym::raw);
-        let alive = |sym: u32| Some(sym) != current && queues.get(Sym::from_raw(sym)).is_some();
-        let ranking = Backoff::new(12).rank(&matches, alive, queues.live());
-        Self {
-            matches,
-            ranking,
-            situations,
-            wakes,
+    /// Takes what the counts, which have been looked up, say after the current task, which will wake whom `wakes` says.
+    pub fn look(&mut self, contexts: &Contexts, wakes: Wakes, queues: &RunQueues, current: Sym) {
+        let matches = contexts.matches();
+        let alive = |sym: u32| sym != current.raw() && queues.get(Sym::from_raw(sym)).is_some();
+        self.ranking = Backoff::new(12).rank(&matches, alive, queues.live());
+        self.wakes = wakes;
+        self.longest = longest(&matches);
+        for (lane, order) in BY_ORDER.into_iter().enumerate() {
+            self.odds.set(lane, matches[order]);
         }
+        for (which, row) in contexts.situations().into_iter().enumerate() {
+            self.odds.set(BY_ORDER.len() + which, row);
+        }
+        self.odds.work_out();
+    }
+
+    /// Takes what the counts say behind a wake-up.
+    pub fn look_woken(&mut self, contexts: &Contexts) {
+        let row = contexts.situations()[WOKEN];
+        self.odds.set(BY_ORDER.len() + WOKEN, row);
+        self.odds.work_out();
     }
 
     /// Tasks in the longest context that is known; 0 if none is.
     pub(super) fn longest(&self) -> usize {
-        self.matches
-            .iter()
-            .rposition(Option::is_some)
-            .map_or(0, |i| ORDERS[i])
-    }
-
-    /// The rows that are known, each with the features that it gives: the plain probability, and the stretched one.
-    fn rows(&self) -> impl Iterator<Item = (&Row, Option<usize>, Option<usize>)> {
-        let orders = self.matches.iter().zip(BY_ORDER);
-        let orders = orders.filter_map(|(row, (plain, sure))| Some((row.as_ref()?, plain, sure)));
-        let situations = self.situations.iter().zip(BY_SITUATION);
-        orders.chain(
-            situations
-                .filter_map(|(row, (plain, sure))| Some((row.as_ref()?, Some(plain), Some(sure)))),
-        )
+        self.longest
     }
 
     /// The features of a task that no count names.
     pub(super) fn unnamed(&self) -> Vector<FEATURE_ROW> {
         let mut x = Vector::ZERO;
         x[c::LOG_P] = log_p(self.ranking.rest);
-        for (row, _, sure) in self.rows() {
-            if let Some(sure) = sure {
-                x[sure] = row.stretched_unnamed();
-            }
+        for (lane, (_, sure)) in ROWS.into_iter().enumerate() {
+            // 0 where the row is not known.
+            x[sure] = self.odds.stretched[WIDTH][lane];
         }
         x
     }
 
-    /// Hands each task that the counts name its features: `give` applies what it is handed to the row of a task, if that is a candidate.
-    pub(super) fn name(&self, mut give: impl FnMut(u32, &dyn Fn(&mut Vector<FEATURE_ROW>))) {
-        for (sym, p) in &self.ranking.ranked {
-            give(*sym, &|x| x[c::LOG_P] = log_p(*p));
+    /// Writes what the row of a lane says of the task in one of its places.
+    pub(super) fn write(&self, place: usize, lane: usize, x: &mut Vector<FEATURE_ROW>) {
+        let (plain, sure) = ROWS[lane];
+        if let Some(plain) = plain {
+            x[plain] = self.odds.share[place][lane];
         }
-        for (row, plain, sure) in self.rows() {
-            if plain.or(sure).is_none() {
-                continue;
-            }
-            for (sym, count) in row.successors() {
-                give(sym, &|x| {
-                    if let Some(plain) = plain {
-                        x[plain] = row.share(f32::from(count));
-                    }
-                    if let Some(sure) = sure {
-                        x[sure] = row.stretched_named(count);
-                    }
-                });
-            }
-        }
+        x[sure] = self.odds.stretched[place][lane];
     }
 }
 
-fn log_p(p: f32) -> f32 {
+fn longest(matches: &Matches<'_>) -> usize {
+    matches
+        .iter()
+        .rposition(Option::is_some)
+        .map_or(0, |i| ORDERS[i])
+}
+
+/// `LOG_P` of a probability.
+pub(super) fn log_p(p: f32) -> f32 {
     ln(p.max(1e-6)) / 4.0
 }
 
-/// The features that each order's counts give, in the order of [`ORDERS`].
-const BY_ORDER: [(Option<usize>, Option<usize>); ORDERS.len()] = [
-    (Some(c::P1), Some(c::SURE1)),
-    (None, Some(c::SURE2)),
-    (None, None),
-    (Some(c::P4), Some(c::SURE4)),
-    (None, None),
-    (None, None),
-    (None, None),
-    (Some(c::P8), Some(c::SURE8)),
-    (Some(c::P12), Some(c::SURE12)),
-];
-const _: () = assert!(ORDERS[4] == 5 && ORDERS[6] == 7 && ORDERS[8] == 12);
+/// Indexes in [`ORDERS`] of those whose counts give features.
+const BY_ORDER: [usize; 5] = [0, 1, 3, 7, 8];
+const _: () = assert!(ORDERS[0] == 1 && ORDERS[1] == 2 && ORDERS[3] == 4 && ORDERS[7] == 8);
+const _: () = assert!(ORDERS[8] == 12 && BY_ORDER.len() + SITUATIONS == LANES);
 
-/// The features that each situation's counts give, in the order of [`super::situations`].
-const BY_SITUATION: [(usize, usize); SITUATIONS] = [
-    (c::P_WAITING, c::SURE_WAITING),
-    (c::P_WAITING2, c::SURE_WAITING2),
-    (c::P_ASLEEP, c::SURE_ASLEEP),
-    (c::P_RUNS1, c::SURE_RUNS1),
-    (c::P_RUNS3, c::SURE_RUNS3),
-    (c::P_RUNS6, c::SURE_RUNS6),
-    (c::P_FOLLOWED, c::SURE_FOLLOWED),
-    (c::P_WOKE, c::SURE_WOKE),
-    (c::P_RAN, c::SURE_RAN),
-    (c::P_ROLE_RAN, c::SURE_ROLE_RAN),
-    (c::P_WOKEN, c::SURE_WOKEN),
+/// The features that each row gives, the plain probability and the stretched one: those of [`BY_ORDER`], then the situations in the order
+/// of [`super::situations`].
+const ROWS: [(Option<usize>, usize); LANES] = [
+    (Some(c::P1), c::SURE1),
+    (None, c::SURE2),
+    (Some(c::P4), c::SURE4),
+    (Some(c::P8), c::SURE8),
+    (Some(c::P12), c::SURE12),
+    (Some(c::P_WAITING), c::SURE_WAITING),
+    (Some(c::P_WAITING2), c::SURE_WAITING2),
+    (Some(c::P_ASLEEP), c::SURE_ASLEEP),
+    (Some(c::P_RUNS1), c::SURE_RUNS1),
+    (Some(c::P_RUNS3), c::SURE_RUNS3),
+    (Some(c::P_RUNS6), c::SURE_RUNS6),
+    (Some(c::P_FOLLOWED), c::SURE_FOLLOWED),
+    (Some(c::P_WOKE), c::SURE_WOKE),
+    (Some(c::P_RAN), c::SURE_RAN),
+    (Some(c::P_ROLE_RAN), c::SURE_ROLE_RAN),
+    (Some(c::P_WOKEN), c::SURE_WOKEN),
 ];

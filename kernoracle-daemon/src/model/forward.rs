@@ -8,6 +8,7 @@
     reason = "compiled once for each set of vector instructions, with the function that it is part of"
 )]
 
+use super::code_rows::{CodeRows, Sums};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
 use super::vector::{
@@ -41,6 +42,59 @@ impl Lstm {
     pub fn step(&mut self, weights: &Weights, input: &[f32; INPUT]) {
         lstm_step(&weights.lstm, input, &mut self.hidden, &mut self.cell);
     }
+
+    /// The same with what the codes add kept in `rows`, which are of these weights.
+    pub fn step_kept(&mut self, weights: &Weights, rows: &mut CodeRows, input: &[f32; INPUT]) {
+        let codes = rows.sums(weights, input);
+        kept_step(
+            &weights.lstm,
+            codes,
+            input,
+            &mut self.hidden,
+            &mut self.cell,
+        );
+    }
+}
+
+/// A step where the sums over the codes in the input are known.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+fn kept_step(
+    rows: &[Vector<HIDDEN>],
+    codes: [Option<&Sums>; 2],
+    input: &[f32; INPUT],
+    hidden: &mut [f32; HIDDEN],
+    cell: &mut [f32; HIDDEN],
+) {
+    any_kept_step(rows, codes, input, hidden, cell);
+}
+
+/// [`kept_step`], with the vector instructions of the caller.
+#[inline(always)]
+fn any_kept_step(
+    rows: &[Vector<HIDDEN>],
+    codes: [Option<&Sums>; 2],
+    input: &[f32; INPUT],
+    hidden: &mut [f32; HIDDEN],
+    cell: &mut [f32; HIDDEN],
+) {
+    let mut gates = [Vector::<HIDDEN>::ZERO; 4];
+    let rows = rows.chunks_exact(1 + INPUT + HIDDEN);
+    for (i, (gate, rows)) in gates.iter_mut().zip(rows).enumerate() {
+        let mut sum = rows[0];
+        for code in codes.into_iter().flatten() {
+            for (sum, of_code) in sum.0.iter_mut().zip(&code[i].0) {
+                *sum += of_code;
+            }
+        }
+        let between = CODE..INPUT - CODE;
+        let (of_input, of_hidden) = rows[1..].split_at(INPUT);
+        let sum = add_sparse_rows(sum, &input[between.clone()], &of_input[between]);
+        *gate = add_rows(sum, hidden, of_hidden);
+    }
+    activate(&gates, hidden, cell);
 }
 
 /// One step of an LSTM with `H` units. `rows` holds for each gate its bias, then what each number of `input` adds, then what each
@@ -72,7 +126,16 @@ pub(super) fn any_lstm_step<const H: usize>(
         let sum = add_sparse_rows(rows[0], input, of_input);
         *gate = add_rows(sum, hidden, of_hidden);
     }
-    let [input_gate, forget_gate, new, output_gate] = &gates;
+    activate(&gates, hidden, cell);
+}
+
+/// What the gates make of the state.
+#[inline(always)]
+fn activate<const H: usize>(
+    [input_gate, forget_gate, new, output_gate]: &[Vector<H>; 4],
+    hidden: &mut [f32; H],
+    cell: &mut [f32; H],
+) {
     for i in 0..H {
         cell[i] = sigmoid(forget_gate[i]) * cell[i] + sigmoid(input_gate[i]) * tanh(new[i]);
     }
@@ -137,8 +200,19 @@ pub(super) fn any_heads(
     let (base, rest) = all.split_at(SCORER);
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
+    let common = add_chosen_rows(base, &view.common.0, &weights.scorer_feature);
     for (candidate, out) in view.candidates.iter().zip(network.iter_mut()) {
-        let mut units = add_chosen_rows(base, &candidate.features.0, &weights.scorer_feature);
+        // Those that are no task have few features at all.
+        let (start, from) = if candidate.sym.is_some() {
+            (common, &view.common)
+        } else {
+            (base, &Vector::ZERO)
+        };
+        let mut rest = candidate.features;
+        for (x, common) in rest.0.iter_mut().zip(&from.0) {
+            *x -= common;
+        }
+        let mut units = add_chosen_rows(start, &rest.0, &weights.scorer_feature);
         for unit in &mut units.0 {
             *unit = unit.max(0.0);
         }

@@ -5,10 +5,12 @@ use super::vector::Vector;
 use super::weights::shape::{FEATURE_ROW, INPUT, QUANTILES, SITUATION};
 use crate::runqueue::{CODE, Sym};
 use std::collections::VecDeque;
+use std::mem;
 
-/// Candidates at most, the one that stands for all others included. With 32, and 16 instead of 6 that wait in front, top-1 is the same to
-/// a hundredth of a point on recorded loads, and a prediction takes a third longer where many wait.
-pub const MAX_CANDIDATES: usize = 20;
+/// Candidates at most, the one that stands for all others included.
+pub const MAX_CANDIDATES: usize = 14;
+/// The same after a wake-up, where the scheduler's order decides more.
+pub const MAX_REFINED: usize = 8;
 
 /// A candidate as the network sees it.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub struct View {
     pub situation: Vec<f32>,
     /// The last one stands for all others.
     pub candidates: Vec<Candidate>,
+    /// What the features of most candidates are: the scorer's first layer starts from it. Any row serves; zeros save nothing.
+    pub common: Vector<FEATURE_ROW>,
     /// What the linear part gave each candidate.
     pub linear: Vec<f32>,
     /// Which of the candidates was right, once it is known.
@@ -70,11 +74,44 @@ impl View {
         self.situation.clear();
         self.situation.resize(SITUATION, 0.0);
         self.candidates.clear();
+        self.common = Vector::ZERO;
         self.linear.clear();
         // Room for all from the start, so that nothing grows later; what is not used is not resident.
         self.candidates.reserve_exact(MAX_CANDIDATES);
         self.linear.reserve_exact(MAX_CANDIDATES);
         self.target = None;
+    }
+
+    /// Adds a candidate. Field by field, where it stays: a row of features is half a KiB, and what is made elsewhere is copied.
+    pub(super) fn push(
+        &mut self,
+        sym: Option<Sym>,
+        features: &Vector<FEATURE_ROW>,
+        code: &[f32; CODE],
+        role: u32,
+    ) -> &mut Candidate {
+        let at = self.candidates.len();
+        if at == self.candidates.capacity() {
+            self.candidates.reserve(MAX_CANDIDATES);
+        }
+        let place = self.candidates.as_mut_ptr().wrapping_add(at);
+        // SAFETY: there is room behind the last one. Every field is written before it counts as one; an exhaustive pattern
+        // below would not compile if there were another.
+        unsafe {
+            (&raw mut (*place).sym).write(sym);
+            (&raw mut (*place).features).copy_from_nonoverlapping(features, 1);
+            (&raw mut (*place).code).copy_from_nonoverlapping(code, 1);
+            (&raw mut (*place).role).write(role);
+            self.candidates.set_len(at + 1);
+        }
+        let candidate = &mut self.candidates[at];
+        let Candidate {
+            sym: _,
+            features: _,
+            code: _,
+            role: _,
+        } = candidate;
+        candidate
     }
 
     /// Index of a task's candidate; of the one for a new child, if it is one; or else of the one for all others.
@@ -91,9 +128,10 @@ impl View {
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub input: [f32; INPUT],
-    pub at_switch: View,
+    /// Boxed, like the other: windows hand views on, and a view has a row of features in it.
+    pub at_switch: Box<View>,
     /// The last refined prediction before the next switch.
-    pub refined: Option<View>,
+    pub refined: Option<Box<View>>,
     /// `ln` of the run time in ns that followed.
     pub run_time: Option<f32>,
 }
@@ -102,7 +140,7 @@ impl Default for Frame {
     fn default() -> Self {
         Self {
             input: [0.0; INPUT],
-            at_switch: View::default(),
+            at_switch: Box::default(),
             refined: None,
             run_time: None,
         }
@@ -114,8 +152,14 @@ impl Default for Frame {
 pub struct Window {
     pub frames: VecDeque<Frame>,
     length: usize,
+    /// Of the last ones, how many still have their views.
+    whole: usize,
     /// Refined views out of use: their memory is used again.
-    spare: Vec<View>,
+    #[expect(
+        clippy::vec_box,
+        reason = "they go to frames and come back as they are"
+    )]
+    spare: Vec<Box<View>>,
 }
 
 impl Window {
@@ -124,18 +168,29 @@ impl Window {
         Self {
             frames: VecDeque::with_capacity(length + 1),
             length,
+            whole: 0,
             spare: Vec::with_capacity(length + 1),
         }
     }
 
-    /// Starts a frame in place of the oldest one and returns it.
-    pub fn advance(&mut self) -> &mut Frame {
+    /// Starts a frame in place of the oldest one and returns it. Without `keep` nothing will be learned from the frames before: the last
+    /// one's views become the new one's, so that a prediction is written to memory that is near.
+    pub fn advance(&mut self, keep: bool) -> &mut Frame {
         let mut frame = if self.frames.len() >= self.length {
             self.frames.pop_front().unwrap_or_default()
         } else {
             Frame::default()
         };
         self.spare.extend(frame.refined.take());
+        if keep {
+            self.whole = (self.whole + 1).min(self.length);
+        } else {
+            self.whole = 1;
+            if let Some(last) = self.frames.back_mut() {
+                mem::swap(&mut frame.at_switch, &mut last.at_switch);
+                self.spare.extend(last.refined.take());
+            }
+        }
         frame.run_time = None;
         frame.at_switch.clear();
         self.frames.push_back(frame);
@@ -163,16 +218,61 @@ impl Window {
         }
     }
 
-    /// The window holds as many switches as it may.
+    /// The window holds as many switches as it may, each with its views.
     pub fn full(&self) -> bool {
-        self.frames.len() == self.length
+        self.frames.len() == self.length && self.whole == self.length
+    }
+
+    /// Frames before the last one have been kept.
+    pub fn keeps(&self) -> bool {
+        self.whole > 1
     }
 
     /// Forgets everything: what follows does not follow from what was.
     pub fn clear(&mut self) {
         self.frames.clear();
+        self.whole = 0;
     }
 }
 
 /// The quantiles of the run-time head.
 pub const QUANTILE_LEVELS: [f32; QUANTILES] = [0.1, 0.5, 0.9];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_full_once_every_frame_has_been_kept() {
+        let mut window = Window::new(4);
+        let mut advance = |keep: bool| {
+            let frame = window.advance(keep);
+            frame.at_switch.candidates.clear();
+            frame.at_switch.candidates.push(Candidate::other());
+            let views = window.frames.iter();
+            let views = views
+                .map(|frame| frame.at_switch.candidates.len())
+                .collect();
+            (views, window.full())
+        };
+        let mut all: Vec<(Vec<usize>, bool)> = Vec::new();
+        for keep in [false, false, true, true, true, true, false, true] {
+            all.push(advance(keep));
+        }
+        assert_eq!(
+            all,
+            [
+                (vec![1], false),
+                // The view of the one before has become the new one's.
+                (vec![0, 1], false),
+                (vec![0, 1, 1], false),
+                (vec![0, 1, 1, 1], false),
+                (vec![1, 1, 1, 1], true),
+                (vec![1, 1, 1, 1], true),
+                // What the ones before hold is of frames that are gone.
+                (vec![1, 1, 1, 1], false),
+                (vec![1, 1, 1, 1], false),
+            ]
+        );
+    }
+}

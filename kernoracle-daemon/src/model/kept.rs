@@ -142,8 +142,14 @@ impl Kept {
         frames
             .map(|(input, run_time)| Frame {
                 input: *input,
-                at_switch: views.next().map(&mut view).unwrap_or_default(),
-                refined: views.next_if(|next| next.refined).map(&mut view),
+                at_switch: views
+                    .next()
+                    .map(&mut view)
+                    .map(Box::new)
+                    .unwrap_or_default(),
+                refined: (views.next_if(|next| next.refined))
+                    .map(&mut view)
+                    .map(Box::new),
                 run_time: *run_time,
             })
             .collect()

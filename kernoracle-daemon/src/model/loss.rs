@@ -225,8 +225,8 @@ mod tests {
         };
         let mut frames: Vec<Frame> = (0..WARM_UP + 40)
             .map(|i| Frame {
-                at_switch: decided(16 + i % 16),
-                refined: (i % 3 == 0).then(|| decided(2)),
+                at_switch: Box::new(decided(16 + i % 16)),
+                refined: (i % 3 == 0).then(|| Box::new(decided(2))),
                 run_time: (i % 4 > 0).then_some(10.0 + i as f32 / 7.0),
                 ..Frame::default()
             })

@@ -6,6 +6,7 @@
 )]
 
 /// Natural logarithm of a positive number, absolute error below 1e-4 (relative error near 1 is not the aim).
+#[inline(always)]
 pub fn ln(x: f32) -> f32 {
     // x = 2^e m with m in [1, 2): ln x = e ln 2 + ln m, and ln m = 2 atanh((m - 1) / (m + 1)).
     let bits = x.to_bits();

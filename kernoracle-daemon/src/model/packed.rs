@@ -153,8 +153,14 @@ impl Packed {
             .zip(&self.run_times)
             .map(|(input, run_time)| Frame {
                 input: std::array::from_fn(|i| input[i].to_f32()),
-                at_switch: views.next().map(&mut view).unwrap_or_default(),
-                refined: views.next_if(|next| next.refined).map(&mut view),
+                at_switch: views
+                    .next()
+                    .map(&mut view)
+                    .map(Box::new)
+                    .unwrap_or_default(),
+                refined: (views.next_if(|next| next.refined))
+                    .map(&mut view)
+                    .map(Box::new),
                 run_time: *run_time,
             })
             .collect();
@@ -202,8 +208,8 @@ mod tests {
         let frames: Vec<Frame> = (0..40)
             .map(|t| Frame {
                 input: std::array::from_fn(|_| random.random_range(-1.0..1.0)),
-                at_switch: view(&mut random, 1 + t % 31),
-                refined: (t % 3 == 0).then(|| view(&mut random, 1 + t % 7)),
+                at_switch: Box::new(view(&mut random, 1 + t % 31)),
+                refined: (t % 3 == 0).then(|| Box::new(view(&mut random, 1 + t % 7))),
                 run_time: (t % 5 != 0).then_some(t as f32 / 7.0),
             })
             .collect();

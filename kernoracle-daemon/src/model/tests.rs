@@ -138,7 +138,7 @@ pub(super) fn memory_window(random: &mut ChaCha8Rng, length: usize) -> Window {
     let mut past = [0_usize, 0];
     for _ in 0..length {
         let now = random.random_range(0..3);
-        let frame = window.advance();
+        let frame = window.advance(true);
         frame.input[..CODE].copy_from_slice(&codes[now]);
         for code in &codes {
             let mut candidate = Candidate::other();

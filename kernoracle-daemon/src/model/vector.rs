@@ -30,6 +30,12 @@ impl<const N: usize> Vector<N> {
     }
 }
 
+impl<const N: usize> Default for Vector<N> {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
 impl<const N: usize> Deref for Vector<N> {
     type Target = [f32; N];
 

@@ -3,6 +3,7 @@
 use super::config::{Engine, Learning};
 use super::teacher::Teacher;
 use super::{Config, Oracle};
+use crate::model::CodeRows;
 use crate::runqueue::{Picks, RunQueues, Sym};
 
 /// What is foretold of the run that is under way on a CPU.
@@ -30,6 +31,7 @@ impl Oracle {
             queues,
             cpus,
             weights,
+            code_rows: _,
             linear,
             start,
             training,
@@ -58,6 +60,7 @@ impl Oracle {
             queues: queues.clone(),
             cpus,
             weights: weights.clone(),
+            code_rows: CodeRows::default(),
             linear: linear.clone(),
             start: start.clone(),
             training: training.clone(),

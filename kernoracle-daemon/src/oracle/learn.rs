@@ -67,6 +67,7 @@ impl Oracle {
     /// Brings the LSTM's state to what the new weights would have made of the window.
     fn swapped(&mut self) {
         self.swaps += 1;
+        self.code_rows.forget();
         if let Some(reference) = &mut self.reference
             && let Err(error) = reference.swap(&self.weights)
         {

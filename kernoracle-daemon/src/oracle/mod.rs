@@ -20,7 +20,7 @@ pub use crate::model::LearnerProgress;
 pub use config::{Config, Engine, Learning, ModelError, StartFrom};
 pub use fork::Outlook;
 
-use crate::model::{self, Counted, Linear, Mixer, Model, Reference, RunTimes, Training, Weights};
+use crate::model::{self, CodeRows, Linear, Mixer, Model, Reference, RunTimes, Training, Weights};
 use crate::runqueue::{Codes, RunQueues};
 use crate::trace::event::{Body, Event, Switch};
 use crate::trace::origin::Origin;
@@ -39,6 +39,8 @@ pub struct Oracle {
     queues: RunQueues,
     cpus: Vec<Option<Box<CpuState>>>,
     weights: Arc<Weights>,
+    /// Of the present weights.
+    code_rows: CodeRows,
     linear: Linear,
     /// The linear part as it was at the start, if it adapts.
     start: Option<Mixer>,
@@ -82,6 +84,7 @@ impl Oracle {
             queues: RunQueues::coded(Codes::new(roles, config.seed)),
             cpus: Vec::new(),
             weights: Arc::new(weights),
+            code_rows: CodeRows::default(),
             start: (config.learning != Learning::Off).then(|| linear.candidates.clone()),
             linear,
             training,
@@ -314,7 +317,8 @@ impl Oracle {
         for (which, key) in keys.into_iter().enumerate() {
             state.contexts.set_situation(which, key);
         }
-        let frame = state.window.advance();
+        let keep = self.teacher.wants(&state.window);
+        let frame = state.window.advance(keep);
         frame.input = before.input(
             &self.queues,
             switch,
@@ -332,15 +336,15 @@ impl Oracle {
                 .step(cpu as usize, &frame.input)
                 .expect("shapes are fixed");
         } else {
-            state.lstm.step(&self.weights, &frame.input);
+            state
+                .lstm
+                .step_kept(&self.weights, &mut self.code_rows, &frame.input);
         }
-        state.counted = Counted::new(
-            state.contexts.matches(),
-            state.contexts.situations(),
-            state.wakes.begin(&self.queues, next),
-            &self.queues,
-            Some(next),
-        );
+        state.contexts.look();
+        let wakes = state.wakes.begin(&self.queues, next);
+        state
+            .counted
+            .look(&state.contexts, wakes, &self.queues, next);
         self.predict(cpu, false, started);
 
         // What it is compared with is no part of its time.

@@ -16,13 +16,14 @@ impl Oracle {
         let view = if refined {
             state.window.refine()
         } else {
-            state.window.last().map(|frame| &mut frame.at_switch)
+            state.window.last().map(|frame| &mut *frame.at_switch)
         };
         let Some(view) = view else { return };
         if refined {
             let key = model::situations::woken(&self.queues, cpu, current);
             state.contexts.set_situation(model::situations::WOKEN, key);
-            state.counted.situations = state.contexts.situations();
+            state.contexts.look_at(model::situations::WOKEN);
+            state.counted.look_woken(&state.contexts);
         }
         let moment = Moment {
             cpu,
@@ -81,9 +82,15 @@ impl Oracle {
             .as_deref_mut()
             .expect("made before it is predicted for");
         let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
-        let matches = &state.counted.matches;
-        state.order1 = Backoff::new(1).rank(matches, alive, self.queues.live());
-        state.backoff8 = Backoff::new(8).rank(matches, alive, self.queues.live());
+        let matches = state.contexts.matches();
+        state.order1 = Backoff::new(1).rank(&matches, alive, self.queues.live());
+        let [.., twelve] = &matches;
+        if twelve.is_some() {
+            state.backoff8 = Backoff::new(8).rank(&matches, alive, self.queues.live());
+        } else {
+            // Nothing of order 12 is known: it is the back-off of the model's counts.
+            state.backoff8.clone_from(&state.counted.ranking);
+        }
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.predict(alive, self.queues.live());
         }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Teacher {
     Nobody,
+    /// Who runs the oracle looks at the windows: see [`Sink::window`](super::outcome::Sink::window).
+    Elsewhere,
     Inline(Box<Inline>),
     Background(Background),
 }
@@ -25,8 +27,8 @@ impl Teacher {
     pub(super) fn new(config: &Config, weights: &Weights) -> candle_core::Result<Self> {
         Ok(match config.learning {
             // Windows that nothing will learn from are not worth a copy.
-            Learning::Off
-            | Learning::Inline {
+            Learning::Off => Self::Elsewhere,
+            Learning::Inline {
                 every: Learning::NEVER,
             } => Self::Nobody,
             Learning::Inline { every } => Self::Inline(Box::new(Inline {
@@ -41,10 +43,21 @@ impl Teacher {
         })
     }
 
+    /// Whether the views of `window`'s last frame may be learned from. A window that has been begun is filled.
+    pub(super) fn wants(&self, window: &Window) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Elsewhere | Self::Inline(_) => true,
+            Self::Background(background) => {
+                background.wants() && window.keeps() || background.has_room()
+            }
+        }
+    }
+
     /// A decision has been scored. `window` is one that has not been shown yet, if it is full again; `true` if it was taken.
     pub(super) fn decided(&mut self, window: Option<&Window>) -> (bool, Option<Arc<Weights>>) {
         match self {
-            Self::Nobody => (false, None),
+            Self::Nobody | Self::Elsewhere => (false, None),
             Self::Background(background) => {
                 let taken = window.is_some_and(|window| background.offer(window));
                 (taken, None)
@@ -63,7 +76,7 @@ impl Teacher {
     pub(super) fn take(&self, weights: &mut Arc<Weights>) -> bool {
         match self {
             Self::Background(background) => background.take(weights),
-            Self::Nobody | Self::Inline(_) => false,
+            Self::Nobody | Self::Elsewhere | Self::Inline(_) => false,
         }
     }
 
@@ -83,7 +96,7 @@ impl Teacher {
 
     pub(super) fn progress(&self) -> LearnerProgress {
         match self {
-            Self::Nobody => LearnerProgress::default(),
+            Self::Nobody | Self::Elsewhere => LearnerProgress::default(),
             Self::Inline(inline) => inline.progress,
             Self::Background(background) => background.progress(),
         }

@@ -1,5 +1,7 @@
 //! The last few run or sleep times of a task, and their median.
 
+use crate::model::log_time;
+
 const LEN: usize = 16;
 
 /// A window of the last 16 durations.
@@ -9,6 +11,10 @@ pub struct RunHistory {
     sorted: [u64; LEN],
     len: u8,
     at: u8,
+    /// The median on the scale of `log_time`: asked for more often than it changes.
+    log_median: f32,
+    /// See [`Self::regular`].
+    regular: f32,
 }
 
 impl RunHistory {
@@ -27,6 +33,22 @@ impl RunHistory {
         self.len = (len + 1) as u8;
         self.recent[usize::from(self.at)] = ns;
         self.at = (self.at + 1) % LEN as u8;
+        let len = usize::from(self.len);
+        let median = self.sorted[len / 2];
+        self.log_median = log_time(median);
+        let [quartile1, quartile3] = [len / 4, (len * 3 / 4).min(len - 1)].map(|i| self.sorted[i]);
+        let spread = (quartile3 - quartile1) as f32 / median.max(1) as f32;
+        self.regular = 1.0 / (1.0 + 8.0 * spread);
+    }
+
+    /// The median on the scale of `log_time`.
+    pub fn log_median(&self) -> Option<f32> {
+        (self.len > 0).then_some(self.log_median)
+    }
+
+    /// 1 if all are equal, nearer to 0 the further the quartiles are apart.
+    pub fn regular(&self) -> Option<f32> {
+        (self.len > 0).then_some(self.regular)
     }
 
     /// Median of the window, ns; the upper one of two. `None` before the first duration.

@@ -41,6 +41,13 @@ impl Exchange {
         true
     }
 
+    /// Whether a window would be taken now.
+    pub(super) fn has_room(&self) -> bool {
+        self.0
+            .try_lock()
+            .is_ok_and(|contents| !contents.offered.is_full())
+    }
+
     /// Exchanges `weights` for new ones, whole; `false` if there are none.
     pub(super) fn take(&self, weights: &mut Arc<Weights>) -> bool {
         let Ok(mut contents) = self.0.try_lock() else {

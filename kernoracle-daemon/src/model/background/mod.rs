@@ -95,9 +95,19 @@ impl Background {
         }
     }
 
+    /// Steps are not held: the learner may have use for a window once it is full.
+    pub fn wants(&self) -> bool {
+        !self.shared.held.load(Ordering::Relaxed)
+    }
+
+    /// A window would be taken now. Never waits.
+    pub fn has_room(&self) -> bool {
+        self.wants() && self.shared.exchange.has_room()
+    }
+
     /// Hands over a copy of a full window; `false` if the learner has no use for it now. Never waits.
     pub fn offer(&self, window: &Window) -> bool {
-        let taken = !self.shared.held.load(Ordering::Relaxed) && self.shared.exchange.offer(window);
+        let taken = self.wants() && self.shared.exchange.offer(window);
         if taken {
             self.wake();
         }

@@ -6,9 +6,10 @@
 
 use super::Sym;
 use super::scene::Scene;
-use crate::baseline::{Row, Table};
+use crate::baseline::{Table, WIDTH};
 use crate::model::features::candidate as c;
-use crate::model::frame::{Candidate, MAX_CANDIDATES};
+use crate::model::frame::{Candidate, MAX_CANDIDATES, View};
+use crate::model::odds::{NOBODY, Odds};
 use crate::model::situations::mix;
 use arrayvec::ArrayVec;
 
@@ -16,6 +17,8 @@ use arrayvec::ArrayVec;
 const BITS: u32 = 13;
 /// Ways to tell what a moment has in common with earlier ones.
 const CONTEXTS: usize = 3;
+/// The same, as vector units like it.
+const LANES_OF_KINDS: usize = CONTEXTS.next_power_of_two();
 /// Roles before the current one that are remembered.
 const ROLES: usize = 3;
 /// Of the eight runs that a task remembers.
@@ -33,7 +36,8 @@ pub(super) struct Kinds {
     table: Table,
     /// Of the present at-switch prediction.
     keys: Option<[u64; CONTEXTS]>,
-    rows: [Option<Row>; CONTEXTS],
+    /// A lane for each context.
+    odds: Odds<LANES_OF_KINDS>,
     /// The roles that ran last, the latest first.
     roles: [u32; ROLES],
     /// Of each candidate of the present at-switch prediction.
@@ -45,7 +49,7 @@ impl Default for Kinds {
         Self {
             table: Table::new(BITS),
             keys: None,
-            rows: [None; CONTEXTS],
+            odds: Odds::default(),
             roles: [0; ROLES],
             listed: ArrayVec::new(),
         }
@@ -68,31 +72,52 @@ impl Kinds {
             mix(own.wrapping_add(3) ^ mix(picks >> 32 ^ mix(last ^ mix(before ^ mix(first))))),
         ];
         self.roles = [current.role, self.roles[0], self.roles[1]];
-        self.rows = keys.map(|key| self.table.get(key).copied());
+        for (lane, key) in keys.into_iter().enumerate() {
+            self.odds.set(lane, self.table.get(key));
+        }
         self.keys = Some(keys);
     }
 
     /// Fills in what the counts say of each candidate's kind.
-    pub(super) fn fill(&mut self, scene: &Scene<'_>, refined: bool, candidates: &mut [Candidate]) {
+    pub(super) fn fill(&mut self, scene: &Scene<'_>, refined: bool, view: &mut View) {
+        let View {
+            candidates, common, ..
+        } = view;
         let kinds: ArrayVec<u32, MAX_CANDIDATES> = candidates
             .iter()
             .map(|candidate| kind(scene, candidate))
             .collect();
-        for (row, (plain, sure)) in self.rows.iter().zip(BY_CONTEXT) {
-            let Some(row) = row else { continue };
-            let unnamed = row.stretched_unnamed();
+        // Which candidates each row's kinds are, a bit for each.
+        let mut who = [[0_u32; CONTEXTS]; WIDTH];
+        let mut odds = self.odds.clone();
+        for lane in odds.lanes() {
+            for (place, who) in who.iter_mut().enumerate() {
+                let named = odds.named[place][lane];
+                if named == NOBODY {
+                    continue;
+                }
+                let same = kinds.iter().enumerate().filter(|(_, kind)| **kind == named);
+                let bits = same.fold(0, |bits, (at, _)| bits | 1 << at);
+                who[lane] = bits;
+                // Shared by all candidates of the kind.
+                odds.divide(place, lane, bits.count_ones().max(1) as f32);
+            }
+        }
+        odds.work_out();
+        for lane in odds.lanes() {
+            let (plain, sure) = BY_CONTEXT[lane];
+            let unnamed = odds.stretched[WIDTH][lane];
+            common[sure] = unnamed;
             for candidate in candidates.iter_mut() {
                 candidate.features[sure] = unnamed;
             }
-            for (named, count) in row.successors() {
-                // Shared by all candidates of the kind.
-                let of_kind = kinds.iter().filter(|kind| **kind == named).count() as f32;
-                let count = f32::from(count) / of_kind;
-                for (kind, candidate) in kinds.iter().zip(candidates.iter_mut()) {
-                    if *kind == named {
-                        candidate.features[plain] = row.share(count);
-                        candidate.features[sure] = row.stretched(count);
-                    }
+            for (place, who) in who.iter().enumerate() {
+                let mut bits = who[lane];
+                while bits != 0 {
+                    let x = &mut candidates[bits.trailing_zeros() as usize].features;
+                    x[plain] = odds.share[place][lane];
+                    x[sure] = odds.stretched[place][lane];
+                    bits &= bits - 1;
                 }
             }
         }
@@ -149,7 +174,6 @@ fn kind(scene: &Scene<'_>, candidate: &Candidate) -> u32 {
 mod tests {
     use super::*;
     use crate::model::counted::Counted;
-    use crate::model::frame::View;
     use crate::model::vector::Vector;
     use crate::runqueue::{Expected, Picks, RunQueues};
     use crate::trace::event::{Body, Comm, Event, Task, Wake, WakeKind};
@@ -185,6 +209,8 @@ mod tests {
             picks: Picks::default(),
             waiting: others.len(),
             unnamed: Vector::ZERO,
+            current_since_ns: None,
+            last_woken: None,
         };
         let candidates = others.iter().map(|&sym| Candidate {
             sym: Some(sym),
@@ -196,7 +222,7 @@ mod tests {
         view.candidates.extend(candidates);
         view.candidates.push(Candidate::other());
         kinds.begin(&scene);
-        kinds.fill(&scene, false, &mut view.candidates);
+        kinds.fill(&scene, false, &mut view);
         let p = |candidate: &Candidate| candidate.features[c::P_KIND_PICK];
         view.candidates[..others.len()].iter().map(p).collect()
     }

@@ -1,15 +1,14 @@
 //! What a candidate is described by.
 
 use super::{FIRST_RUN_NS, KNOWN, LEAVERS};
-use crate::baseline::Row;
-use crate::model::counted::Counted;
+use crate::model::counted::{Counted, log_p};
 use crate::model::features::{candidate as c, situation as s};
 use crate::model::frame::{Candidate, View};
 use crate::model::mixer::SELECTORS;
 use crate::model::numeric::{ln, log_time};
 use crate::model::vector::Vector;
 use crate::model::weights::shape::FEATURE_ROW;
-use crate::runqueue::{Expected, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
+use crate::runqueue::{CODE, Expected, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
 use crate::trace::event::Task;
 
 /// What all candidates of one prediction share.
@@ -24,6 +23,15 @@ pub(super) struct Scene<'a> {
     pub(super) waiting: usize,
     /// What a candidate starts from: the features of one that no count names.
     pub(super) unnamed: Vector<FEATURE_ROW>,
+    /// When the current task was switched in; `None` if that was not seen.
+    pub(super) current_since_ns: Option<u64>,
+    /// The last task woken onto the CPU since then.
+    pub(super) last_woken: Option<Sym>,
+}
+
+/// What a task that has not run yet is expected to run, on the scale of `log_time`.
+fn first_run() -> f32 {
+    log_time(FIRST_RUN_NS)
 }
 
 pub(super) fn flag(condition: bool) -> f32 {
@@ -35,46 +43,21 @@ impl Scene<'_> {
         log_time(then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then)))
     }
 
-    /// Tasks that may come though they do not wait in front, the likeliest first; some more than once.
-    pub(super) fn others(&self) -> impl Iterator<Item = Sym> {
-        let counted = self.counted;
-        let sym = |(sym, _): (u32, u16)| Sym::from_raw(sym);
-        let woken = self.queues.cpu_ref(self.cpu).last_woken;
-        let wakees = self.current.wakees.iter().map(|wakee| wakee.sym);
-        let likely = counted.wakes.own.iter().flat_map(Row::successors).map(sym);
-        let situations = counted.situations.iter().flatten();
-        let expected = situations.flat_map(Row::successors).map(sym);
-        let ranked = counted.ranking.ranked.iter();
-        woken
-            .into_iter()
-            .chain(wakees)
-            .chain(likely)
-            .chain(expected)
-            .chain(ranked.map(|(sym, _)| Sym::from_raw(*sym)))
-    }
-
     /// The candidates that are no task yet, or none in particular.
     pub(super) fn stand_ins(&self, view: &mut View) {
-        let rest = ln(self.counted.ranking.rest.max(1e-6)) / 4.0;
-        let mut child = Candidate::other();
-        child.features[c::OTHER] = 0.0;
-        child.features[c::CHILD] = 1.0;
-        child.features[c::FORKS] = self.current.forks.min(1.0);
-        child.features[c::LOG_P] = rest;
-        child.code = self.current.code;
-        view.candidates.push(child);
-        let mut other = Candidate::other();
-        other.features[c::LOG_P] = rest;
-        view.candidates.push(other);
+        let rest = log_p(self.counted.ranking.rest);
+        let Candidate { features: x, .. } = view.push(None, &Vector::ZERO, &self.current.code, 0);
+        x[c::CHILD] = 1.0;
+        x[c::FORKS] = self.current.forks.min(1.0);
+        x[c::LOG_P] = rest;
+        let Candidate { features: x, .. } = view.push(None, &Vector::ZERO, &[0.0; CODE], 0);
+        x[c::OTHER] = 1.0;
+        x[c::LOG_P] = rest;
     }
 
     /// When the current task should leave, by its run times so far.
     pub(super) fn leaves_ns(&self) -> u64 {
-        let entered = self
-            .queues
-            .cpu_ref(self.cpu)
-            .current_since_ns
-            .unwrap_or(self.now_ns);
+        let entered = self.current_since_ns.unwrap_or(self.now_ns);
         entered.saturating_add(self.run.middle().max(1))
     }
 
@@ -93,7 +76,7 @@ impl Scene<'_> {
         out[s::CURRENT_REAL_TIME] = flag(current.prio < 100);
         out[s::CURRENT_VOLUNTARY] = current.voluntary;
         out[s::NEW] = flag(median.is_none());
-        out[s::MEDIAN_RUN] = log_time(median.unwrap_or(FIRST_RUN_NS));
+        out[s::MEDIAN_RUN] = current.runs.log_median().unwrap_or(first_run());
         out[s::LAST_RUN] = log_time(current.runs.last().unwrap_or(FIRST_RUN_NS));
         let (quartile1, quartile3) = current
             .runs
@@ -137,16 +120,8 @@ impl Scene<'_> {
 
     pub(super) fn add(&self, sym: Sym, standing: Option<(usize, Standing)>, view: &mut View) {
         let task = self.queues.task(sym);
-        // Filled in where it stays: a row of features is half a KiB.
-        view.candidates.push(Candidate {
-            sym: Some(sym),
-            features: self.unnamed,
-            code: task.code,
-            role: task.role,
-        });
-        let Some(Candidate { features: x, .. }) = view.candidates.last_mut() else {
-            return;
-        };
+        let Candidate { features: x, .. } =
+            view.push(Some(sym), &self.unnamed, &task.code, task.role);
         let busy = self.waiting > 0;
         let idle = task.pid == 0;
         let runnable = standing.is_some();
@@ -175,15 +150,11 @@ impl Scene<'_> {
             x[c::ELIGIBLE] = flag(standing.eligible);
             x[c::GROUP_PICKED] = flag(standing.group_picked);
             x[c::SINCE_WOKEN] = self.since(task.woken_ns);
-            let entered = self
-                .queues
-                .cpu_ref(self.cpu)
-                .current_since_ns
-                .unwrap_or(self.now_ns);
+            let entered = self.current_since_ns.unwrap_or(self.now_ns);
             x[c::WOKEN_NOW] = flag(
                 task.woken_ns.is_some_and(|woken| woken >= entered) && task.since_ns >= entered,
             );
-            x[c::WOKEN_LAST] = flag(self.queues.cpu_ref(self.cpu).last_woken == Some(sym));
+            x[c::WOKEN_LAST] = flag(self.last_woken == Some(sym));
         }
         if self.picks.if_sleeps == Some(sym) {
             x[c::PICK_IF_SLEEPS] = 1.0;
@@ -195,19 +166,16 @@ impl Scene<'_> {
         }
         if !idle {
             x[c::SINCE_LEFT] = self.since(task.left_ns);
-            x[c::JUST_LEFT] = flag(
-                task.left_ns.is_some()
-                    && task.left_ns == self.queues.cpu_ref(self.cpu).current_since_ns,
-            );
+            x[c::JUST_LEFT] = flag(task.left_ns.is_some() && task.left_ns == self.current_since_ns);
             x[c::LEFT_RUNNABLE] = flag(task.last_left_runnable);
             x[c::WOKEN_BY_CURRENT] = flag(task.waker == Some(self.current.sym));
             x[c::WOKE_CURRENT] = flag(self.current.waker == Some(sym));
             x[c::VOLUNTARY] = task.voluntary;
-            x[c::MEDIAN_RUN] = log_time(task.runs.median().unwrap_or(FIRST_RUN_NS));
+            x[c::MEDIAN_RUN] = task.runs.log_median().unwrap_or(first_run());
             x[c::NEVER_RAN] = flag(task.switches == 0);
-            if let (true, Some(median)) = (asleep, task.sleeps.median()) {
+            if let (true, Some(median)) = (asleep, task.sleeps.log_median()) {
                 let slept = self.now_ns.saturating_sub(task.since_ns);
-                x[c::OVERDUE] = (3.0 * (log_time(slept) - log_time(median))).clamp(-1.0, 1.0);
+                x[c::OVERDUE] = (3.0 * (log_time(slept) - median)).clamp(-1.0, 1.0);
             }
         }
     }

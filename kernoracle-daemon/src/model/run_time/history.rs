@@ -33,13 +33,18 @@ impl History {
                 .iter()
                 .position(|at| *at == self.next)
                 .unwrap_or(0);
-            self.sorted.copy_within(oldest + 1.., oldest);
-            self.arrival.copy_within(oldest + 1.., oldest);
+            // Not `copy_within`: a call for a few numbers.
+            for i in oldest..LEN - 1 {
+                self.sorted[i] = self.sorted[i + 1];
+                self.arrival[i] = self.arrival[i + 1];
+            }
             len -= 1;
         }
         let place = self.sorted[..len].partition_point(|other| *other < value);
-        self.sorted.copy_within(place..len, place + 1);
-        self.arrival.copy_within(place..len, place + 1);
+        for i in (place..len).rev() {
+            self.sorted[i + 1] = self.sorted[i];
+            self.arrival[i + 1] = self.arrival[i];
+        }
         self.sorted[place] = value;
         self.arrival[place] = self.next;
         self.next = (self.next + 1) % LEN as u8;

@@ -71,6 +71,13 @@ struct Group {
     entity: Entity,
 }
 
+/// What is picked if the current task sleeps at some time.
+enum Choice {
+    Of(Option<Sym>),
+    /// The same as where nothing of it stays queued.
+    AsWithout,
+}
+
 /// Scratch space of [`Picker::rank`], kept to be used again.
 #[derive(Clone, Debug, Default)]
 pub struct Picker {
@@ -83,6 +90,11 @@ pub struct Picker {
     /// Queues from the root to the choice, as the last descent went.
     path: Vec<usize>,
     woken: Vec<(Sym, usize, Entity)>,
+    /// What was gathered, to go back to.
+    kept_queues: Vec<Queue>,
+    kept_groups: Vec<Group>,
+    kept_delayed: Vec<Entity>,
+    kept_stepped: Vec<(u32, Entity)>,
     /// The fair class's choice after the last [`Self::rank`], and its queue.
     picked: Option<Sym>,
     picked_queue: Option<u32>,
@@ -94,13 +106,12 @@ impl Picker {
         let current = queues.cpu_ref(cpu).current;
         let if_stays = current.and_then(|current| {
             let advanced = self.advance(queues, current, Until::SliceEnd)?;
-            self.levels(queues, cpu, Some((current, advanced)), None);
+            self.levels(queues, cpu, Some((current, advanced)));
             self.descend(queues, cpu, Some((current, advanced)))
         });
         // While it runs, the groups above it age, which counts when they are compared with others.
-        let if_sleeps_early = self.if_sleeps(queues, cpu, Until::Run(run.early()));
-        let if_sleeps_late = self.if_sleeps(queues, cpu, Until::Run(run.late()));
-        self.picked = self.if_sleeps(queues, cpu, Until::Run(run.middle()));
+        let (if_sleeps_early, if_sleeps_late, picked) = self.if_sleeps(queues, cpu, run);
+        self.picked = picked;
         self.picked_queue = self
             .picked
             .and_then(|sym| queues.task(sym).fair.as_ref())
@@ -118,16 +129,103 @@ impl Picker {
         (&self.listed, picks)
     }
 
-    /// The fair class's choice if the current task sleeps when it has run `until` then.
-    fn if_sleeps(&mut self, queues: &RunQueues, cpu: u32, until: Until) -> Option<Sym> {
-        self.stepped.clear();
+    /// The fair class's choices if the current task sleeps early, late, and when it has run as long as it should; what is gathered is left as
+    /// it is for the last of these.
+    fn if_sleeps(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        run: &Expected,
+    ) -> (Option<Sym>, Option<Sym>, Option<Sym>) {
         let current = queues.cpu_ref(cpu).current;
-        let own = current.and_then(|current| self.advance(queues, current, until));
-        self.levels(queues, cpu, None, None);
-        if let Some(leaving) = own.and_then(|own| self.leaving(queues, current, own)) {
-            self.levels(queues, cpu, None, Some(leaving));
+        let own = self.leave(queues, current, run.middle());
+        self.levels(queues, cpu, None);
+        self.keep();
+        let [early, late] = [run.early(), run.late()].map(|ns| {
+            let own = self.leave(queues, current, ns);
+            if !self.ages_unseen() {
+                self.levels(queues, cpu, None);
+            }
+            let leaving = own.and_then(|own| self.leaving(queues, current, own));
+            if leaving.is_none() && self.ages_unseen() {
+                return Choice::AsWithout;
+            }
+            self.join_delayed(leaving);
+            let choice = self.descend(queues, cpu, None);
+            self.restore();
+            Choice::Of(choice)
+        });
+        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
+        let leaving = own.and_then(|own| self.leaving(queues, current, own));
+        let asked = [&early, &late]
+            .iter()
+            .any(|choice| matches!(choice, Choice::AsWithout));
+        let mut without = None;
+        if leaving.is_some() && asked {
+            without = self.descend(queues, cpu, None);
+            self.restore();
         }
-        self.descend(queues, cpu, None)
+        self.join_delayed(leaving);
+        let middle = self.descend(queues, cpu, None);
+        if leaving.is_none() {
+            without = middle;
+        }
+        let choice = |choice| match choice {
+            Choice::Of(choice) => choice,
+            Choice::AsWithout => without,
+        };
+        (choice(early), choice(late), middle)
+    }
+
+    /// Steps the current task and the groups above it to where it has run for `ns`.
+    fn leave(&mut self, queues: &RunQueues, current: Option<Sym>, ns: u64) -> Option<Entity> {
+        self.stepped.clear();
+        self.advance(queues, current?, Until::Run(ns))
+    }
+
+    /// Keeps what was gathered, and how far the groups above the current task were stepped for it.
+    fn keep(&mut self) {
+        self.kept_queues.clone_from(&self.queues);
+        self.kept_groups.clone_from(&self.groups);
+        self.kept_delayed.clone_from(&self.delayed);
+        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
+    }
+
+    /// Goes back to what was kept.
+    fn restore(&mut self) {
+        self.queues.clone_from(&self.kept_queues);
+        self.groups.clone_from(&self.kept_groups);
+        self.delayed.clone_from(&self.kept_delayed);
+    }
+
+    /// Each group above the current task that waits is alone on its level: how far it has aged decides nothing there.
+    fn ages_unseen(&self) -> bool {
+        self.stepped.iter().all(|(queue, _)| {
+            let Some(group) = self.groups.iter().find(|group| group.queue == *queue) else {
+                return true;
+            };
+            let level = group.entity.cfs_rq;
+            let entities = self
+                .groups
+                .iter()
+                .filter(|other| other.entity.cfs_rq == level);
+            let tasks = self.find(level).is_some_and(|level| level.tasks.is_some());
+            let delayed = self.delayed.iter().any(|delayed| delayed.cfs_rq == level);
+            !tasks && !delayed && entities.count() == 1
+        })
+    }
+
+    /// An entity that sleeps stays queued: it counts in the mean of a queue that holds something.
+    fn join_delayed(&mut self, entity: Option<Entity>) {
+        let Some(entity) = entity else { return };
+        self.delayed.push(entity);
+        if let Some(queue) = self
+            .queues
+            .iter_mut()
+            .find(|queue| queue.id == entity.cfs_rq)
+        {
+            queue.weigh(&entity, 1);
+        }
     }
 
     /// A sleeper, were it woken after the last [`Self::rank`], would be the choice.
@@ -292,13 +390,7 @@ impl Picker {
     }
 
     /// Gathers each level's sums over all that wait (and the current task, if it stays).
-    fn levels(
-        &mut self,
-        queues: &RunQueues,
-        cpu: u32,
-        staying: Option<(Sym, Entity)>,
-        leaving: Option<Entity>,
-    ) {
+    fn levels(&mut self, queues: &RunQueues, cpu: u32, staying: Option<(Sym, Entity)>) {
         self.queues.clear();
         self.groups.clear();
         let waiting = &queues.cpu_ref(cpu).fair;
@@ -326,23 +418,8 @@ impl Picker {
         }
         // What sleeps on a queue that holds nothing else is dequeued before anything is picked there.
         self.delayed.clear();
-        self.delayed.extend(
-            queues
-                .cpu_ref(cpu)
-                .delayed
-                .iter()
-                .map(|delayed| delayed.entity),
-        );
-        self.delayed.extend(leaving);
-        for i in 0..self.delayed.len() {
-            let entity = self.delayed[i];
-            if let Some(queue) = self
-                .queues
-                .iter_mut()
-                .find(|queue| queue.id == entity.cfs_rq)
-            {
-                queue.weigh(&entity, 1);
-            }
+        for delayed in &queues.cpu_ref(cpu).delayed {
+            self.join_delayed(Some(delayed.entity));
         }
     }
 
