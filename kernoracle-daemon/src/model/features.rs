@@ -78,7 +78,7 @@ features! {
     P4 false 0.0 Counts;
     P8 false 0.3 Counts;
     P12 false 0.5 Counts;
-    /// Its odds in the context, stretched and weighed by how often that was seen ([`crate::baseline::Row::stretched`]).
+    /// Its odds in the context, stretched and weighed by how often that was seen (`stretched` in `model/odds.rs`).
     SURE1 false 0.0 Counts;
     SURE2 false 0.0 Counts;
     SURE4 false 0.5 Counts;
