@@ -9,7 +9,11 @@ use crate::{
     probe::{self, Discarded, NextCounts, ProgramTime},
     report::Format,
 };
-use std::{process::ExitCode, thread, time::Duration};
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Attach the eBPF programs and do nothing with what they say, to measure what they cost
 #[derive(Debug, clap::Args)]
@@ -38,13 +42,16 @@ enum What {
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let _diagnostics = diagnostics::start(Format::Text)?;
     let stop = Stop::on_signals()?;
+    let begun = Instant::now();
+    let duration = args.capture.duration;
+    let over = || stop.requested() || duration.is_some_and(|limit| begun.elapsed() >= limit);
     match args.what {
         What::Discard => {
             // Timed as long as this is open.
             let _timing = args.time.then(probe::time_programs).transpose()?;
             let mut capture = args.capture.start(RingFor::Everything)?;
             let mut discarded = Discarded::default();
-            while !stop.requested() {
+            while !over() {
                 capture.wait()?;
                 discarded += capture.discard();
             }
@@ -64,7 +71,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         What::Pause => {
             let mut capture = args.capture.start(RingFor::Everything)?;
             capture.pause()?;
-            while !stop.requested() {
+            while !over() {
                 capture.wait()?;
                 capture.discard();
             }
@@ -73,7 +80,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         }
         What::Count => {
             let counts = NextCounts::start()?;
-            while !stop.requested() {
+            while !over() {
                 thread::sleep(Duration::from_millis(100));
             }
             for (comm, switches) in counts.read()? {
