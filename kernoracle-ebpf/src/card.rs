@@ -51,7 +51,7 @@ pub fn card<M: Mem>(seen: &Seen) -> Card {
         } else {
             seen.depth as u8
         },
-        flags: if seen.fair { card_flags::FAIR } else { 0 }
+        flags: if seen.is_fair() { card_flags::FAIR } else { 0 }
             | if task::is_kernel_thread::<M>(seen.task) {
                 card_flags::KTHREAD
             } else {

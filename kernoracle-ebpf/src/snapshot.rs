@@ -8,7 +8,7 @@ use crate::{
     globals,
     mem::{Direct, Mem, Pointer, field},
     record::{Here, control, now_ns, recording},
-    task::{self, Seen},
+    task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, flags};
@@ -34,7 +34,11 @@ pub fn snapshot(task: Pointer) -> Option<()> {
         return None;
     }
     let here = Here::new()?;
-    let seen = Seen::new::<Direct>(task, task::pid::<Direct>(task), task::cpu::<Direct>(task));
+    let seen = Seen::new::<Direct>(
+        Pointers::of::<Direct>(task),
+        task::pid::<Direct>(task),
+        task::cpu::<Direct>(task),
+    );
     let ts_ns = now_ns();
     here.produced(Kind::Snapshot, 1);
     if introduce(here, card::<Direct>(&seen), ts_ns).is_none() {

@@ -9,7 +9,7 @@ use crate::{
     globals::selected,
     mem::{Mem, Pointer},
     record::{Here, displaced, now_ns, paused, recording, warn_impossible},
-    task::{self, Seen},
+    task::{self, Pointers, Seen},
 };
 use kernoracle_common::{
     DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, flags, task_flags,
@@ -21,6 +21,7 @@ const MAX_DEPTH: u32 = 64;
 #[inline(always)]
 pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u32) -> Option<()> {
     let own = recording()?;
+    let (prev_pointers, next_pointers) = (Pointers::of::<M>(prev), Pointers::of::<M>(next));
     let here = Here::new()?;
     let (prev_pid, next_pid) = (task::pid::<M>(prev), task::pid::<M>(next));
     // Of each CPU: the reader may be on one that is not recorded.
@@ -38,16 +39,16 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
                 here,
                 own,
                 flags,
-                Seen::new::<M>(prev, prev_pid, here.cpu),
+                Seen::new::<M>(prev_pointers, prev_pid, here.cpu),
                 prev_state,
             );
         }
         if task::tgid::<M>(prev) == own {
-            return leave::<M>(here, Seen::new::<M>(next, next_pid, here.cpu));
+            return leave::<M>(here, Seen::new::<M>(next_pointers, next_pid, here.cpu));
         }
     }
-    let prev = Seen::new::<M>(prev, prev_pid, here.cpu);
-    let next = Seen::new::<M>(next, next_pid, here.cpu);
+    let prev = Seen::new::<M>(prev_pointers, prev_pid, here.cpu);
+    let next = Seen::new::<M>(next_pointers, next_pid, here.cpu);
     check_depth(here, &next);
     let ts_ns = now_ns();
     here.produced(Kind::Switch, 1);
@@ -57,7 +58,7 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
         here.lose(Kind::Switch, 1);
         return None;
     }
-    let shared = prev.has_above() && next.has_above() && prev.parent::<M>() == next.parent::<M>();
+    let shared = prev.has_above() && next.has_above() && prev.parent == next.parent;
     let switch = Switched {
         here,
         ts_ns,

@@ -7,6 +7,7 @@ use crate::{
     },
     mem::{Mem, Pointer, field, nested},
 };
+use core::arch::asm;
 use kernoracle_common::{Entity, SHALLOW, Task, task_flags};
 
 /// `PF_KTHREAD`, include/linux/sched.h.
@@ -61,63 +62,107 @@ pub fn zero_comm(dst: *mut [u8; 16]) {
     }
 }
 
+/// A task and the pointers that are read from it.
+///
+/// Programs read them before they branch, and not where they are written: at each load of a pointer from a task that the verifier
+/// walks over, newer kernels look four names up in the kernel's BTF, from its start (6.18, `check_ptr_to_btf_access`). That was
+/// two fifths of the time until the first prediction.
+#[derive(Clone, Copy)]
+pub struct Pointers {
+    pub task: Pointer,
+    /// The run queue of the task's own entity.
+    pub cfs_rq: u64,
+    /// The entity above the task's own.
+    pub parent: Pointer,
+}
+
+impl Pointers {
+    #[inline(always)]
+    pub fn of<M: Mem>(task: Pointer) -> Self {
+        let se = SE.load();
+        Self {
+            task,
+            cfs_rq: nested::<M, u64>(task, se, &SE_CFS_RQ),
+            parent: nested::<M, u64>(task, se, &SE_PARENT) as Pointer,
+        }
+    }
+}
+
 /// A task, and what has to be known of it before the size of its record is.
 #[derive(Clone, Copy)]
 pub struct Seen {
     pub task: Pointer,
+    /// See [`Pointers`].
+    pub cfs_rq: u64,
+    /// See [`Pointers`].
+    pub parent: Pointer,
     pub pid: u32,
     /// See [`Task::cpu`].
     pub cpu: u32,
     pub prio: i32,
     pub policy: u32,
-    /// Belongs to the fair class.
-    pub fair: bool,
+    /// 1: belongs to the fair class. This and the next two are bits that have been worked out without a branch: the verifier does
+    /// not know them, and so follows the rest of a program once, and not once for every combination.
+    fair: u32,
+    /// 1: see [`Self::has_above`].
+    above: u32,
+    /// 1: see [`Self::is_deep`].
+    deep: u32,
     /// Group entities above the task's own.
     pub depth: u32,
 }
 
 impl Seen {
     #[inline(always)]
-    pub fn new<M: Mem>(task: Pointer, pid: u32, cpu: u32) -> Self {
+    pub fn new<M: Mem>(pointers: Pointers, pid: u32, cpu: u32) -> Self {
+        let Pointers {
+            task,
+            cfs_rq,
+            parent,
+        } = pointers;
         let prio = field::<M, i32>(task, &PRIO);
         let policy = field::<M, u32>(task, &POLICY);
+        let depth = nested::<M, u32>(task, SE.load(), &SE_DEPTH);
         // By priority too: a boosted task keeps its policy, but the real-time class schedules it.
-        let fair = pid != 0
-            && (100..140).contains(&prio)
-            && policy < 32
-            && FAIR_POLICIES >> policy & 1 != 0;
+        let other_prio = sign(prio.wrapping_sub(100) | 139_i32.wrapping_sub(prio));
+        let fair = shifted(FAIR_POLICIES, policy & 31)
+            & (1 - other_prio)
+            & sign(0_i32.wrapping_sub(pid.cast_signed()));
         Self {
             task,
+            cfs_rq,
+            parent,
             pid,
             cpu,
             prio,
             policy,
             fair,
-            depth: nested::<M, u32>(task, SE.load(), &SE_DEPTH),
+            above: fair & sign(0_i32.wrapping_sub(depth.cast_signed())),
+            deep: fair & sign((SHALLOW as i32).wrapping_sub(depth.cast_signed())),
+            depth,
         }
+    }
+
+    #[inline(always)]
+    pub fn is_fair(&self) -> bool {
+        self.fair != 0
     }
 
     /// A record has entities above the task's own.
     #[inline(always)]
     pub fn has_above(&self) -> bool {
-        self.fair && self.depth != 0
+        self.above != 0
     }
 
     /// A record needs more of them than a shallow one has.
     #[inline(always)]
     pub fn is_deep(&self) -> bool {
-        self.fair && self.depth as usize > SHALLOW
-    }
-
-    /// The entity above the task's own.
-    #[inline(always)]
-    pub fn parent<M: Mem>(&self) -> Pointer {
-        nested::<M, u64>(self.task, SE.load(), &SE_PARENT) as Pointer
+        self.deep != 0
     }
 
     #[inline(always)]
     pub fn weight_and_slice<M: Mem>(&self) -> (u32, u32) {
-        if !self.fair {
+        if !self.is_fair() {
             return (0, 0);
         }
         let se = SE.load();
@@ -146,7 +191,7 @@ impl Seen {
         if on_cpu && field::<M, u32>(task, &ON_CPU) != 0 {
             flags |= task_flags::ON_CPU;
         }
-        if self.fair && nested::<M, u8>(task, se, &SE_DELAYED) != 0 {
+        if self.is_fair() && nested::<M, u8>(task, se, &SE_DELAYED) != 0 {
             flags |= task_flags::DELAYED;
         }
         // SAFETY: the caller's; every field is written.
@@ -155,12 +200,12 @@ impl Seen {
             (*dst).cpu = self.cpu as u16;
             (*dst).flags = flags;
             (*dst).reserved = 0;
-            if self.fair {
+            if self.is_fair() {
                 (*dst).sum_exec_ns = nested::<M, u64>(task, se, &SE_SUM_EXEC);
                 (*dst).vlag = nested::<M, u64>(task, se, &SE_VLAG).cast_signed();
                 (*dst).vruntime = nested::<M, u64>(task, se, &SE_VRUNTIME);
                 (*dst).deadline = nested::<M, u64>(task, se, &SE_DEADLINE);
-                (*dst).cfs_rq = nested::<M, u64>(task, se, &SE_CFS_RQ);
+                (*dst).cfs_rq = self.cfs_rq;
             } else {
                 (*dst).sum_exec_ns = 0;
                 (*dst).vlag = 0;
@@ -178,7 +223,7 @@ impl Seen {
     /// `dst` points to that much reserved ring memory, or to a map value.
     #[inline(always)]
     pub unsafe fn write_above<M: Mem, const LEVELS: usize>(&self, dst: *mut Entity) {
-        let mut parent = self.parent::<M>();
+        let mut parent = self.parent;
         let mut level = 0;
         while level < LEVELS {
             // SAFETY: the caller's.
@@ -228,6 +273,26 @@ unsafe fn entity<M: Mem>(dst: *mut Entity, group: Pointer) {
         (*dst).weight = saturate(field::<M, u64>(group, &SE_WEIGHT));
         (*dst).slice = saturate(field::<M, u64>(group, &SE_SLICE));
     }
+}
+
+/// Shifts right by less than 64 in a way that the compiler does not see: it would make branches of what is worked out from it.
+#[inline(always)]
+fn shifted(value: u32, by: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: an instruction on a register.
+    unsafe {
+        asm!("{value} >>= {by}", value = inout(reg) value, by = in(reg) u64::from(by), options(pure, nomem, nostack));
+    }
+    value as u32
+}
+
+/// 1 of a negative value, else 0, without a branch.
+#[inline(always)]
+fn sign(value: i32) -> u32 {
+    let mut value = u64::from(value.cast_unsigned());
+    // SAFETY: an instruction on a register.
+    unsafe { asm!("{value} >>= 31", value = inout(reg) value, options(pure, nomem, nostack)) };
+    value as u32
 }
 
 #[inline(always)]

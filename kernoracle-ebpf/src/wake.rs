@@ -9,7 +9,7 @@ use crate::{
     globals::{CPUS_ALLOWED, CPUS_MASK, ONE_CPU, selected},
     mem::{Mem, Pointer, field},
     record::{Here, now_ns, paused, recording},
-    task::{self, Seen},
+    task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags};
@@ -17,6 +17,7 @@ use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags};
 #[inline(always)]
 pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
     let own = recording()?;
+    let pointers = Pointers::of::<M>(woken);
     if paused() || own != 0 && task::tgid::<M>(woken) == own {
         return None;
     }
@@ -38,12 +39,13 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
         }
         return None;
     }
-    emit::<M>(here, Kind::Waking, 0, waker, woken)
+    emit::<M>(here, Kind::Waking, 0, waker, pointers)
 }
 
 #[inline(always)]
 pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let own = recording()?;
+    let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
     // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
@@ -53,7 +55,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
             (*here.state).waking_pid = 0;
             if waking == pid {
                 let waker = (*here.state).waker_pid;
-                return emit::<M>(here, kind, flags::WITH_WAKING, waker, woken);
+                return emit::<M>(here, kind, flags::WITH_WAKING, waker, pointers);
             }
             here.lose_waking();
         }
@@ -65,7 +67,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
         return None;
     }
     let waker = bpf_get_current_pid_tgid() as u32;
-    emit::<M>(here, kind, 0, waker, woken)
+    emit::<M>(here, kind, 0, waker, pointers)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
@@ -84,9 +86,13 @@ fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
 }
 
 #[inline(always)]
-fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointer) -> Option<()> {
+fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointers) -> Option<()> {
     let ts_ns = now_ns();
-    let seen = Seen::new::<M>(woken, task::pid::<M>(woken), task::cpu::<M>(woken));
+    let seen = Seen::new::<M>(
+        woken,
+        task::pid::<M>(woken.task),
+        task::cpu::<M>(woken.task),
+    );
     let events = if flags & flags::WITH_WAKING == 0 {
         here.produced(kind, 1);
         1
