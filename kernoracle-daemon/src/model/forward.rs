@@ -11,9 +11,7 @@
 use super::code_rows::{CodeRows, Sums};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
-use super::vector::{
-    LANES, Vector, add_chosen_rows, add_products, add_rows, add_sparse_rows, fold,
-};
+use super::vector::{LANES, Vector, add_differing_rows, add_rows, add_sparse_rows, fold};
 use super::weights::{
     Weights,
     shape::{HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER},
@@ -200,7 +198,14 @@ pub(super) fn any_heads(
     let (base, rest) = all.split_at(SCORER);
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
-    let common = add_chosen_rows(base, &view.common.0, &weights.scorer_feature);
+    let common = add_differing_rows(
+        base,
+        &view.common.0,
+        &Vector::ZERO.0,
+        &weights.scorer_feature,
+    );
+    let (query, _) = query.as_chunks::<CODE>();
+    let (of_units, _) = weights.scorer_out.as_chunks::<LANES>();
     for (candidate, out) in view.candidates.iter().zip(network.iter_mut()) {
         // Those that are no task have few features at all.
         let (start, from) = if candidate.sym.is_some() {
@@ -208,17 +213,16 @@ pub(super) fn any_heads(
         } else {
             (base, &Vector::ZERO)
         };
-        let mut rest = candidate.features;
-        for (x, common) in rest.0.iter_mut().zip(&from.0) {
-            *x -= common;
-        }
-        let mut units = add_chosen_rows(start, &rest.0, &weights.scorer_feature);
-        for unit in &mut units.0 {
-            *unit = unit.max(0.0);
-        }
+        let units = add_differing_rows(start, &candidate.features, from, &weights.scorer_feature);
         let mut lanes = [0.0; LANES];
-        add_products(&mut lanes, query, &candidate.code);
-        add_products(&mut lanes, &units.0, &weights.scorer_out.0);
+        for i in 0..CODE {
+            lanes[i] += query[0][i] * candidate.code[i];
+        }
+        for (units, of_units) in units.as_chunks::<LANES>().0.iter().zip(of_units) {
+            for i in 0..LANES {
+                lanes[i] += positive(units[i]) * of_units[i];
+            }
+        }
         *out = fold(lanes);
     }
     softmax(&view.linear, network, p);
@@ -226,10 +230,16 @@ pub(super) fn any_heads(
     let mut out = [0.0_f32; QUANTILES];
     for (unit, row) in rest[..RUN].iter().zip(&weights.run_out) {
         for (out, w) in out.iter_mut().zip(row) {
-            *out += unit.max(0.0) * w;
+            *out += positive(*unit) * w;
         }
     }
     out
+}
+
+/// The rectifier. Not [`f32::max`], which has more to do where a number is none.
+#[inline(always)]
+fn positive(x: f32) -> f32 {
+    if x > 0.0 { x } else { 0.0 }
 }
 
 /// `softmax(linear + network)`.
@@ -259,7 +269,7 @@ fn softplus(x: f32) -> f32 {
     if x > 15.0 { x } else { (1.0 + exp(x)).ln() }
 }
 
-const _: () = assert!(SCORER + CODE + RUN <= HEADS && MAX_CANDIDATES <= 64);
+const _: () = assert!(SCORER + CODE + RUN <= HEADS && MAX_CANDIDATES <= 64 && CODE <= LANES);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,9 @@ pub const SELECTORS: usize = 24;
 pub(super) const KINDS: usize = 2;
 const RATE: f32 = 0.03;
 const CANDIDATE_RATE: f32 = 0.05;
+/// A candidate whose probability was off by less teaches nothing: what its set would learn is a step of that share, and most
+/// candidates are such.
+const LEAST_ERROR: f32 = 1e-3;
 /// Sets for the tasks' roles, which share one where their numbers fall together.
 const ROLES: usize = 64;
 
@@ -206,7 +209,7 @@ fn any_learn_all(
     let mut gradient = Vector::<FEATURE_ROW>::ZERO;
     for (i, (candidate, &p)) in candidates.iter().zip(p).enumerate() {
         let error = p - f32::from(u8::from(i == target));
-        if error.abs() > 1e-5 {
+        if error.abs() > LEAST_ERROR {
             let mut own_gradient = Vector::<FEATURE_ROW>::ZERO;
             for k in 0..FEATURE_ROW {
                 own_gradient[k] = error * candidate.features[k];

@@ -53,7 +53,7 @@ pub fn tanh(x: f32) -> f32 {
 /// A duration in ns on a scale on which 1 us, 1 ms and 1 s are about 0.1, 0.7 and 1.4.
 pub fn log_time(ns: u64) -> f32 {
     // Of signed numbers the conversion is one instruction; 2^63 ns are 292 years.
-    ln(1.0 + ns.cast_signed().max(0) as f32 / 1_000.0) / 10.0
+    ln(1.0 + ns.cast_signed().max(0) as f32 * 1e-3) * 0.1
 }
 
 /// A count on a scale on which 0, 1, 10 and 100 are about 0, .2, .6 and 1.2.

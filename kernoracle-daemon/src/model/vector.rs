@@ -82,25 +82,31 @@ pub fn add_sparse_rows<const N: usize>(
     sum
 }
 
-/// The same for `N` numbers of which many are zero, in two sums that do not wait for each other: the even and the odd ones of those that
-/// are not zero.
+/// `sum + (x[0] - from[0]) rows[0] + (x[1] - from[1]) rows[1] + ...` for `N` numbers, a multiple of 8, of which many do not differ: the others
+/// are found first, and added up in two sums that do not wait for each other, every second one of them in each.
 #[inline(always)]
-pub fn add_chosen_rows<const N: usize, const OUT: usize>(
+pub fn add_differing_rows<const N: usize, const OUT: usize>(
     sum: Vector<OUT>,
-    inputs: &[f32; N],
+    x: &[f32; N],
+    from: &[f32; N],
     rows: &[Vector<OUT>],
 ) -> Vector<OUT> {
+    const { assert!(N % 8 == 0) };
+    let mut rest = Vector::<N>::ZERO;
+    let mut differs = [0_u8; N];
+    for i in 0..N {
+        rest[i] = x[i] - from[i];
+        differs[i] = u8::from(rest[i] != 0.0);
+    }
     let mut sums = [sum, Vector::ZERO];
-    for (inputs, rows) in inputs.chunks(32).zip(rows.chunks(32)) {
-        let mut chosen = 0_u32;
-        for (i, x) in inputs.iter().enumerate() {
-            chosen |= u32::from(*x != 0.0) << i;
-        }
+    let parts = rest.chunks(64).zip(differs.chunks(64)).zip(rows.chunks(64));
+    for ((rest, differs), rows) in parts {
+        let mut chosen = bits(differs);
         while chosen != 0 {
             let first = chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
             for k in 0..OUT {
-                sums[0][k] += inputs[first] * rows[first][k];
+                sums[0][k] += rest[first] * rows[first][k];
             }
             if chosen == 0 {
                 break;
@@ -108,7 +114,7 @@ pub fn add_chosen_rows<const N: usize, const OUT: usize>(
             let second = chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
             for k in 0..OUT {
-                sums[1][k] += inputs[second] * rows[second][k];
+                sums[1][k] += rest[second] * rows[second][k];
             }
         }
     }
@@ -117,6 +123,17 @@ pub fn add_chosen_rows<const N: usize, const OUT: usize>(
         sum[k] += other[k];
     }
     sum
+}
+
+/// Up to 64 bytes of 0 or 1 as bits, the first one lowest.
+#[inline(always)]
+fn bits(flags: &[u8]) -> u64 {
+    let (eights, _) = flags.as_chunks::<8>();
+    eights.iter().enumerate().fold(0, |bits, (at, eight)| {
+        // Each byte times the power of two that brings it to its place in the highest byte; no two meet.
+        let highest = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits | highest << (8 * at)
+    })
 }
 
 /// Sum of the lanes: neighbours at a distance of 8, then 4, 2, 1.
@@ -157,11 +174,21 @@ mod tests {
         let dense = add_rows(start, &[1.0, 0.0, 3.0], &rows);
         assert!((dense[0] - 13.5).abs() < 1e-6 && (dense[15] - 13.0).abs() < 1e-6);
         assert_eq!(dense, add_sparse_rows(start, &[1.0, 0.0, 3.0], &rows));
-        let chosen = add_chosen_rows(start, &[1.0, 0.0, 3.0], &rows);
-        assert!((chosen[0] - 13.5).abs() < 1e-6 && (chosen[15] - 13.0).abs() < 1e-6);
+        let x = [5.0, 7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let from = [4.0, 7.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let differing = add_differing_rows(start, &x, &from, &rows);
+        assert!((differing[0] - 13.5).abs() < 1e-6 && (differing[15] - 13.0).abs() < 1e-6);
         let mut lanes = [0.0; LANES];
         let numbers: [f32; 32] = std::array::from_fn(|i| i as f32);
         add_products(&mut lanes, &numbers, &[2.0; 32]);
         assert!((fold(lanes) - 992.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn flags_become_bits() {
+        for chosen in [0, 1, 0x8000_0000_0000_0001, 0x0123_4567_89ab_cdef, u64::MAX] {
+            let flags: [u8; 64] = std::array::from_fn(|i| (chosen >> i & 1) as u8);
+            assert_eq!(bits(&flags), chosen);
+        }
     }
 }

@@ -85,10 +85,14 @@ pub(super) fn scored(
     let p = &pending.scores.p;
     let target = view.index_of(next, new_child);
     let listed = view.candidates[target].names_one();
-    let mut order: arrayvec::ArrayVec<usize, { model::MAX_CANDIDATES }> = (0..p.len())
+    // By falling probability, then by place. A probability is no negative number, so its bits are in its order; to sort numbers takes a
+    // third of the time that comparing through the list takes.
+    let mut order: arrayvec::ArrayVec<u64, { model::MAX_CANDIDATES }> = (0..p.len())
         .filter(|&i| view.candidates[i].names_one())
+        .map(|i| u64::from(!p[i].to_bits()) << 32 | i as u64)
         .collect();
-    order.sort_unstable_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
+    order.sort_unstable();
+    let order = order.iter().map(|&key| key as u32 as usize);
     let unlisted = living.saturating_sub(order.len()).max(1) as f32 + 1.0;
     let p_actual = if listed {
         p[target]
@@ -97,14 +101,14 @@ pub(super) fn scored(
     };
     Scored {
         top: order
-            .iter()
+            .clone()
             .take(TOP)
-            .map(|&i| (names(view.candidates[i].sym), p[i]))
+            .map(|i| (names(view.candidates[i].sym), p[i]))
             .collect(),
         rank: listed.then(|| {
             order
-                .iter()
-                .position(|&i| i == target)
+                .clone()
+                .position(|i| i == target)
                 .map_or(0, |place| place as u32 + 1)
         }),
         bits: -p_actual.max(1e-9).log2(),

@@ -8,17 +8,22 @@
 //! What waits is kept in order ([`super::FairQueue`]), so a question costs O(log n) in the number of waiting tasks, and O(g) in the number of
 //! groups among which they are spread.
 
+mod leaving;
 mod level;
 mod standing;
 mod virtual_time;
+mod woken;
 
 pub use standing::{LISTED, Standing};
 
 use super::fair_queue::Preference;
-use super::{RunQueues, Sleeper, Sym};
+use super::{RunQueues, Sym};
 use crate::trace::event::Entity;
+use leaving::Until;
 use level::Queue;
-use virtual_time::{NICE_0, renew, virtual_time};
+
+/// Deeper hierarchies than records carry are cut.
+const MAX_LEVELS: usize = 8;
 
 /// What would be picked, in the two ways in which the current task can leave.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,13 +74,6 @@ impl Expected {
 struct Group {
     queue: u32,
     entity: Entity,
-}
-
-/// What is picked if the current task sleeps at some time.
-enum Choice {
-    Of(Option<Sym>),
-    /// The same as where nothing of it stays queued.
-    AsWithout,
 }
 
 /// Scratch space of [`Picker::rank`], kept to be used again.
@@ -129,92 +127,6 @@ impl Picker {
         (&self.listed, picks)
     }
 
-    /// The fair class's choices if the current task sleeps early, late, and when it has run as long as it should; what is gathered is left as
-    /// it is for the last of these.
-    fn if_sleeps(
-        &mut self,
-        queues: &RunQueues,
-        cpu: u32,
-        run: &Expected,
-    ) -> (Option<Sym>, Option<Sym>, Option<Sym>) {
-        let current = queues.cpu_ref(cpu).current;
-        let own = self.leave(queues, current, run.middle());
-        self.levels(queues, cpu, None);
-        self.keep();
-        let [early, late] = [run.early(), run.late()].map(|ns| {
-            let own = self.leave(queues, current, ns);
-            if !self.ages_unseen() {
-                self.levels(queues, cpu, None);
-            }
-            let leaving = own.and_then(|own| self.leaving(queues, current, own));
-            if leaving.is_none() && self.ages_unseen() {
-                return Choice::AsWithout;
-            }
-            self.join_delayed(leaving);
-            let choice = self.descend(queues, cpu, None);
-            self.restore();
-            Choice::Of(choice)
-        });
-        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
-        let leaving = own.and_then(|own| self.leaving(queues, current, own));
-        let asked = [&early, &late]
-            .iter()
-            .any(|choice| matches!(choice, Choice::AsWithout));
-        let mut without = None;
-        if leaving.is_some() && asked {
-            without = self.descend(queues, cpu, None);
-            self.restore();
-        }
-        self.join_delayed(leaving);
-        let middle = self.descend(queues, cpu, None);
-        if leaving.is_none() {
-            without = middle;
-        }
-        let choice = |choice| match choice {
-            Choice::Of(choice) => choice,
-            Choice::AsWithout => without,
-        };
-        (choice(early), choice(late), middle)
-    }
-
-    /// Steps the current task and the groups above it to where it has run for `ns`.
-    fn leave(&mut self, queues: &RunQueues, current: Option<Sym>, ns: u64) -> Option<Entity> {
-        self.stepped.clear();
-        self.advance(queues, current?, Until::Run(ns))
-    }
-
-    /// Keeps what was gathered, and how far the groups above the current task were stepped for it.
-    fn keep(&mut self) {
-        self.kept_queues.clone_from(&self.queues);
-        self.kept_groups.clone_from(&self.groups);
-        self.kept_delayed.clone_from(&self.delayed);
-        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
-    }
-
-    /// Goes back to what was kept.
-    fn restore(&mut self) {
-        self.queues.clone_from(&self.kept_queues);
-        self.groups.clone_from(&self.kept_groups);
-        self.delayed.clone_from(&self.kept_delayed);
-    }
-
-    /// Each group above the current task that waits is alone on its level: how far it has aged decides nothing there.
-    fn ages_unseen(&self) -> bool {
-        self.stepped.iter().all(|(queue, _)| {
-            let Some(group) = self.groups.iter().find(|group| group.queue == *queue) else {
-                return true;
-            };
-            let level = group.entity.cfs_rq;
-            let entities = self
-                .groups
-                .iter()
-                .filter(|other| other.entity.cfs_rq == level);
-            let tasks = self.find(level).is_some_and(|level| level.tasks.is_some());
-            let delayed = self.delayed.iter().any(|delayed| delayed.cfs_rq == level);
-            !tasks && !delayed && entities.count() == 1
-        })
-    }
-
     /// An entity that sleeps stays queued: it counts in the mean of a queue that holds something.
     fn join_delayed(&mut self, entity: Option<Entity>) {
         let Some(entity) = entity else { return };
@@ -226,148 +138,6 @@ impl Picker {
         {
             queue.weigh(&entity, 1);
         }
-    }
-
-    /// A sleeper, were it woken after the last [`Self::rank`], would be the choice.
-    pub fn would_win(&self, queues: &RunQueues, cpu: u32, sleeper: Sym) -> bool {
-        if queues.task(sleeper).prio < 100 {
-            return true;
-        }
-        match self.placed(queues, cpu, sleeper) {
-            Some((at, entity)) => {
-                let queue = &self.queues[at];
-                // On a queue whose group is not the choice it matters little who joins.
-                self.path.contains(&at)
-                    && (queue.best).is_none_or(|best| queue.preference(&entity) < best)
-            }
-            None => true,
-        }
-    }
-
-    /// The choice if all these sleepers are woken and the current task then sleeps. To be asked last: it changes what [`Self::rank`] has
-    /// gathered.
-    pub fn if_woken(&mut self, queues: &RunQueues, cpu: u32, sleepers: &[Sym]) -> Option<Sym> {
-        self.woken.clear();
-        for &sleeper in sleepers {
-            if let Some((at, entity)) = self.placed(queues, cpu, sleeper) {
-                self.woken.push((sleeper, at, entity));
-            }
-        }
-        for i in 0..self.woken.len() {
-            let (_, at, entity) = self.woken[i];
-            self.queues[at].weigh(&entity, 1);
-        }
-        let waiting = self.descend(queues, cpu, None);
-        for &level in &self.path {
-            let queue = &self.queues[level];
-            let first = self
-                .woken
-                .iter()
-                .filter(|(_, at, _)| *at == level)
-                .map(|(sym, _, entity)| (queue.preference(entity), *sym))
-                .min();
-            if let Some((preference, sym)) = first
-                && queue.best.is_none_or(|best| preference < best)
-            {
-                return Some(sym);
-            }
-        }
-        // With nothing that waits, the first one woken runs.
-        waiting.or(sleepers.first().copied())
-    }
-
-    /// Where a wake-up would put a sleeper, or the group that it is in: the index of the first queue upwards that holds something, and the
-    /// entity as it would stand there. `place_entity` puts it at the queue's mean less what it was owed when it left; what is delayed stays
-    /// where it is (`requeue_delayed_entity`). `None` where no queue above it holds anything.
-    fn placed(&self, queues: &RunQueues, cpu: u32, sleeper: Sym) -> Option<(usize, Entity)> {
-        let fair = queues.task(sleeper).fair.as_ref()?;
-        if let Some(entity) = queues.delayed_entity(cpu, Sleeper::Task(sleeper)) {
-            return Some((self.place(entity.cfs_rq)?, *entity));
-        }
-        let mut entity = fair.own;
-        let mut lag = fair.vlag.unwrap_or(0);
-        let at = loop {
-            if let Some(at) = self.place(entity.cfs_rq) {
-                break at;
-            }
-            let below = entity.cfs_rq;
-            if let Some(delayed) = queues.delayed_entity(cpu, Sleeper::Group(below)) {
-                return Some((self.place(delayed.cfs_rq)?, *delayed));
-            }
-            entity = *queues.group(below)?;
-            lag = queues.group_lag(below);
-        };
-        let queue = &self.queues[at];
-        let vruntime = queue.mean().saturating_sub(lag);
-        entity.vruntime = queue.base.wrapping_add(vruntime as u64);
-        entity.deadline = entity.slice.map(|slice| {
-            let slice = virtual_time(u64::from(slice), entity.weight.max(2));
-            entity.vruntime.wrapping_add(slice)
-        });
-        Some((at, entity))
-    }
-
-    /// The current task's entity when it has run `until` then, and with it the groups above it.
-    fn advance(&mut self, queues: &RunQueues, current: Sym, until: Until) -> Option<Entity> {
-        self.stepped.clear();
-        let task = queues.task(current);
-        let fair = task.fair.as_ref()?;
-        if task.prio < 100 {
-            return None;
-        }
-        let mut own = fair.own;
-        let weight = own.weight.max(2);
-        let slice_end = own.deadline.unwrap_or(own.vruntime.wrapping_add(TICK_NS));
-        let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;
-        let delta = match until {
-            Until::SliceEnd => left,
-            Until::Run(ns) => virtual_time(ns, weight),
-        };
-        own.vruntime = own.vruntime.wrapping_add(delta);
-        let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
-        renew(&mut own);
-        let mut queue = own.cfs_rq;
-        while let Some(&group) = queues.group(queue) {
-            let mut group = group;
-            let step = virtual_time(exec, group.weight.max(2));
-            group.vruntime = group.vruntime.wrapping_add(step);
-            renew(&mut group);
-            self.stepped.push((queue, group));
-            if self.stepped.len() > MAX_LEVELS {
-                break;
-            }
-            queue = group.cfs_rq;
-        }
-        Some(own)
-    }
-
-    /// Of the current task and the groups above it, the entity that will stay queued though it sleeps, if one will: the first, upwards,
-    /// that is not eligible when it leaves.
-    fn leaving(&self, queues: &RunQueues, current: Option<Sym>, own: Entity) -> Option<Entity> {
-        let fair = queues.task(current?).fair.as_ref()?;
-        fair.delayed?;
-        let ineligible = |entity: &Entity| {
-            self.find(entity.cfs_rq).is_some_and(|queue| {
-                let mut queue = queue.clone();
-                queue.weigh(entity, 1);
-                !queue.eligible(entity)
-            })
-        };
-        if ineligible(&own) {
-            return Some(own);
-        }
-        let mut below = own.cfs_rq;
-        for (queue, group) in &self.stepped {
-            // A queue on which something waits keeps its place whoever sleeps.
-            if *queue != below || self.find(below).is_some() {
-                return None;
-            }
-            if ineligible(group) {
-                return Some(*group);
-            }
-            below = group.cfs_rq;
-        }
-        None
     }
 
     fn group_entity(&self, queues: &RunQueues, queue: u32) -> Option<Entity> {
@@ -523,18 +293,4 @@ impl Picker {
         let best = candidates.min_by_key(|(preference, since_ns, _)| (*preference, *since_ns));
         best.map(|(preference, _, sym)| (preference, sym))
     }
-}
-
-/// What a task without a slice (before 6.6) gets at least: about a tick.
-const TICK_NS: u64 = 3_000_000;
-/// Deeper hierarchies than records carry are cut.
-const MAX_LEVELS: usize = 8;
-
-/// How long a step ahead the current task has run.
-#[derive(Clone, Copy, Debug)]
-enum Until {
-    /// Its slice is used up.
-    SliceEnd,
-    /// It has run for so many ns.
-    Run(u64),
 }

@@ -2,7 +2,7 @@
 
 use super::{
     fair::virtual_ns,
-    state::{KnownEntity, KnownTask, LEVELS, Layout, Running, State},
+    state::{KnownEntity, KnownTask, LEVELS, Layout, Queue, Running, State},
     stream::{Role, Stream},
     task::At,
     wire::{Malformed, Wire},
@@ -75,30 +75,30 @@ pub fn entities<W: Wire>(
                     .vruntime
                     .wrapping_add(virtual_ns(ran_ns, known.own.weight)),
             ),
-            Some(cfs_rq) => {
-                let queue = state.queue(cfs_rq);
+            Some(place) => {
+                let queue: &Queue = &state.queues[place];
                 (
                     queue.owner,
                     expect_group(at, queue.owner, queue.owner_running, ran_ns),
                 )
             }
         };
-        one_entity(wire, state, at, level, layout, seen, expected, entity)?;
+        let place = one_entity(wire, state, at, level, layout, seen, expected, entity)?;
 
         let running = Running {
             from_vruntime: entity.vruntime,
             since_ns: at.ts_ns,
             weight: entity.weight,
         };
-        if let Some(cfs_rq) = child {
-            let queue = state.queue(cfs_rq);
+        if let Some(place) = child {
+            let queue: &mut Queue = &mut state.queues[place];
             queue.owner = KnownEntity::of(entity);
             follow(at.role, &mut queue.owner_running, running);
         }
-        let queue = state.queue(entity.cfs_rq);
+        let queue = &mut state.queues[place];
         queue.last_vruntime = entity.vruntime;
         follow(at.role, &mut queue.current, running);
-        child = Some(entity.cfs_rq);
+        child = Some(place);
     }
     Ok(())
 }
@@ -122,6 +122,7 @@ fn expect_group(at: At, seen: KnownEntity, running: Option<Running>, ran_ns: u64
     }
 }
 
+/// Returns where the entity's queue is.
 #[expect(
     clippy::too_many_arguments,
     reason = "one entity's place, past and present"
@@ -135,13 +136,15 @@ fn one_entity<W: Wire>(
     seen: KnownEntity,
     expected: u64,
     entity: &mut Entity,
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let (role, level_id) = (at.role, level as u8);
-    let mut bits = if W::WRITES {
-        mask_of(state, at, seen, expected, entity)
-    } else {
-        0
-    };
+    let mut bits = 0;
+    let mut place = None;
+    if W::WRITES {
+        let queue = state.queue(entity.cfs_rq);
+        place = Some(queue);
+        bits = mask_of(&state.queues[queue], at, seen, expected, entity);
+    }
     wire.byte(role.entity_mask(level_id), &mut bits)?;
 
     let has_slice = layout.slice(level);
@@ -159,6 +162,7 @@ fn one_entity<W: Wire>(
         }
     }
     entity.slice = has_slice.then_some(slice);
+    let place = place.unwrap_or_else(|| state.queue(entity.cfs_rq));
 
     match (bits >> mask::VRUNTIME_SHIFT) & 3 {
         m if m == Vruntime::Expected as u8 => entity.vruntime = expected,
@@ -166,47 +170,50 @@ fn one_entity<W: Wire>(
             wire.delta(role.vruntime(level_id), &mut entity.vruntime, expected)?;
         }
         m if m == Vruntime::FromQueue as u8 => {
-            let about = state.queue(entity.cfs_rq).about(at.ts_ns);
+            let about = state.queues[place].about(at.ts_ns);
             wire.delta(role.vruntime(level_id), &mut entity.vruntime, about)?;
         }
         _ => entity.vruntime = seen.vruntime,
     }
 
+    let mode = (bits >> mask::DEADLINE_SHIFT) & 3;
+    if W::WRITES && mode != Deadline::Explicit as u8 {
+        // The entity has it, if there is one.
+        return Ok(place);
+    }
     if !layout.deadline(level) {
         entity.deadline = None;
-        return Ok(());
+        return Ok(place);
     }
     let mut deadline = entity.deadline.unwrap_or(0);
-    let guesses = Deadlines::new(seen, entity.vruntime, entity.weight, slice);
-    match (bits >> mask::DEADLINE_SHIFT) & 3 {
+    match mode {
         m if m == Deadline::Same as u8 => deadline = seen.deadline,
-        m if m == Deadline::Fresh as u8 => deadline = guesses.fresh,
-        m if m == Deadline::Explicit as u8 => {
-            wire.delta(role.deadline(level_id), &mut deadline, guesses.fresh)?;
+        m if m == Deadline::Moved as u8 => deadline = moved(seen, entity.vruntime),
+        m => {
+            let fresh = fresh(entity.vruntime, entity.weight, slice);
+            if m == Deadline::Explicit as u8 {
+                wire.delta(role.deadline(level_id), &mut deadline, fresh)?;
+            } else {
+                deadline = fresh;
+            }
         }
-        _ => deadline = guesses.moved,
     }
     entity.deadline = Some(deadline);
-    Ok(())
+    Ok(place)
 }
 
-struct Deadlines {
-    fresh: u64,
-    moved: u64,
+/// One slice of virtual time behind the vruntime.
+fn fresh(vruntime: u64, weight: u32, slice: u32) -> u64 {
+    vruntime.wrapping_add(virtual_ns(u64::from(slice), weight))
 }
 
-impl Deadlines {
-    fn new(seen: KnownEntity, vruntime: u64, weight: u32, slice: u32) -> Self {
-        Self {
-            fresh: vruntime.wrapping_add(virtual_ns(u64::from(slice), weight)),
-            moved: seen
-                .deadline
-                .wrapping_add(vruntime.wrapping_sub(seen.vruntime)),
-        }
-    }
+/// As far from the vruntime as it was.
+fn moved(seen: KnownEntity, vruntime: u64) -> u64 {
+    seen.deadline
+        .wrapping_add(vruntime.wrapping_sub(seen.vruntime))
 }
 
-fn mask_of(state: &mut State, at: At, seen: KnownEntity, expected: u64, entity: &Entity) -> u8 {
+fn mask_of(queue: &Queue, at: At, seen: KnownEntity, expected: u64, entity: &Entity) -> u8 {
     let Entity {
         vruntime,
         deadline,
@@ -223,18 +230,19 @@ fn mask_of(state: &mut State, at: At, seen: KnownEntity, expected: u64, entity: 
         Vruntime::Expected
     } else if vruntime == seen.vruntime {
         Vruntime::Same
-    } else if distance(state.queue(cfs_rq).about(at.ts_ns)) < distance(expected) {
+    } else if distance(queue.about(at.ts_ns)) < distance(expected) {
         Vruntime::FromQueue
     } else {
         Vruntime::FromExpected
     };
 
-    let guesses = Deadlines::new(seen, vruntime, weight, slice.unwrap_or(0));
     let deadline_mode = match deadline {
         None => Deadline::Same,
         Some(deadline) if deadline == seen.deadline => Deadline::Same,
-        Some(deadline) if deadline == guesses.fresh => Deadline::Fresh,
-        Some(deadline) if deadline == guesses.moved => Deadline::Moved,
+        Some(deadline) if deadline == fresh(vruntime, weight, slice.unwrap_or(0)) => {
+            Deadline::Fresh
+        }
+        Some(deadline) if deadline == moved(seen, vruntime) => Deadline::Moved,
         Some(_) => Deadline::Explicit,
     };
     ((vruntime_mode as u8) << mask::VRUNTIME_SHIFT)

@@ -145,7 +145,7 @@ impl KnownEntity {
 }
 
 /// A task as it was last seen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct KnownTask {
     pub card: Card,
     pub on_rq: bool,
@@ -242,7 +242,16 @@ struct Slots {
 impl Slots {
     const NEAR: u32 = 1024;
 
+    #[inline]
     fn of(&mut self, number: u32, new: impl FnOnce() -> usize) -> usize {
+        match self.near.get(number as usize) {
+            Some(&slot) if slot != 0 => slot as usize - 1,
+            _ => self.new_or_far(number, new),
+        }
+    }
+
+    #[cold]
+    fn new_or_far(&mut self, number: u32, new: impl FnOnce() -> usize) -> usize {
         if number >= Self::NEAR {
             return *self.far.entry(number).or_insert_with(new);
         }
@@ -250,10 +259,9 @@ impl Slots {
         if place >= self.near.len() {
             self.near.resize(place + 1, 0);
         }
-        if self.near[place] == 0 {
-            self.near[place] = new() as u32 + 1;
-        }
-        self.near[place] as usize - 1
+        let slot = new();
+        self.near[place] = slot as u32 + 1;
+        slot
     }
 
     fn clear(&mut self) {
@@ -267,7 +275,7 @@ impl Slots {
 pub struct State {
     pub tasks: Vec<KnownTask>,
     slots: HashMap<(u32, u32), usize>,
-    queues: Vec<Queue>,
+    pub queues: Vec<Queue>,
     queue_slots: Slots,
     cpus: Vec<Cpu>,
     cpu_slots: Slots,
@@ -320,13 +328,13 @@ impl State {
         (pid, if pid == 0 { cpu } else { 0 })
     }
 
-    pub fn queue(&mut self, cfs_rq: u32) -> &mut Queue {
+    /// Where in [`Self::queues`] a `cfs_rq` is.
+    pub fn queue(&mut self, cfs_rq: u32) -> usize {
         let queues = &mut self.queues;
-        let index = self.queue_slots.of(cfs_rq, || {
+        self.queue_slots.of(cfs_rq, || {
             queues.push(Queue::default());
             queues.len() - 1
-        });
-        &mut self.queues[index]
+        })
     }
 
     pub fn cpu(&mut self, cpu: u32) -> &mut Cpu {

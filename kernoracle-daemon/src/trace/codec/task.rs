@@ -83,7 +83,7 @@ pub fn task<W: Wire>(
         state.introduce(card.pid, at.cpu);
         state.tasks[slot].card = card;
     }
-    let known = state.tasks[slot].clone();
+    let known = state.tasks[slot];
     let mut card = known.card;
     let on_rq = at.on_rq.unwrap_or(known.on_rq);
 
@@ -96,14 +96,19 @@ pub fn task<W: Wire>(
     if bits & mask::CARD != 0 {
         card = Card::of(task);
         write_card(wire, &mut card)?;
+        state.tasks[slot].card = card;
     }
-    card.apply(task);
-    task.on_rq = on_rq ^ (bits & mask::ON_RQ != 0);
-    state.tasks[slot].card = card;
+    // What the bits say, a task that is being written has.
+    if !W::WRITES {
+        card.apply(task);
+        task.on_rq = on_rq ^ (bits & mask::ON_RQ != 0);
+    }
 
     if let Some(fair) = &mut task.fair {
-        let delayed = guess_delayed(at, task.on_rq, &known) ^ (bits & mask::DELAYED != 0);
-        fair.delayed = card.layout.has(Layout::DELAYED).then_some(delayed);
+        if !W::WRITES {
+            let delayed = guess_delayed(at, task.on_rq, &known) ^ (bits & mask::DELAYED != 0);
+            fair.delayed = card.layout.has(Layout::DELAYED).then_some(delayed);
+        }
         let guess = known.sum_exec_ns.wrapping_add(at.ran_ns);
         if bits & mask::SUM_EXEC != 0 {
             wire.delta(at.role.sum_exec(), &mut fair.sum_exec_ns, guess)?;

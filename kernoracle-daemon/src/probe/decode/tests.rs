@@ -1,4 +1,6 @@
-use super::*;
+use super::{bytes::Plain, *};
+use crate::trace::event::{Fair, MAX_PARENTS};
+use kernoracle_common::card_flags;
 use proptest::prelude::*;
 
 const ALL: Present = Present {

@@ -1,13 +1,23 @@
 //! From the bytes of a record to an event. Pure: nothing here touches the kernel, and no bytes make it
 //! panic.
 
+mod bytes;
+mod queues;
+mod task;
+mod wakeup;
+
+pub use bytes::header;
+pub use wakeup::as_waking;
+
 use super::introduced::Introduced;
-use crate::trace::event::{self, Body, Comm, Event, Fair, MAX_PARENTS, WakeKind};
+use crate::trace::event::{self, Body, Comm, Event, WakeKind};
+use bytes::{plain, with_above};
 use kernoracle_common::{
     Card, DEEP, Entity, Header, Introduction, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task,
-    Wake, card_flags, flags, task_flags,
+    Wake, flags, task_flags,
 };
-use std::collections::HashMap;
+use queues::Queues;
+use task::{name, task};
 
 /// Which of the optional fields the kernel has.
 #[expect(
@@ -77,91 +87,11 @@ impl Default for Scratch {
     }
 }
 
-/// Makes the event of a wake-up that of the `sched_waking` before it, of which one record may tell too. What it
-/// gives makes it the wake-up's again.
-pub fn as_waking(header: &Header, body: &mut Body) -> Option<Wakeup> {
-    let Body::Wake(wake) = body else { return None };
-    if header.flags & flags::WITH_WAKING == 0 {
-        return None;
-    }
-    let wakeup = Wakeup {
-        kind: wake.kind,
-        on_rq: wake.task.on_rq,
-    };
-    wake.kind = WakeKind::Waking;
-    // It had yet to be queued.
-    wake.task.on_rq = false;
-    Some(wakeup)
-}
-
-/// What sets a wake-up apart from its `sched_waking`.
-#[derive(Clone, Copy, Debug)]
-pub struct Wakeup {
-    kind: WakeKind,
-    on_rq: bool,
-}
-
-impl Wakeup {
-    pub fn restore(self, body: &mut Body) {
-        if let Body::Wake(wake) = body {
-            wake.kind = self.kind;
-            wake.task.on_rq = self.on_rq;
-        }
-    }
-}
-
 /// What records rely on that came before them.
 #[derive(Debug, Default)]
 pub struct Known {
     queues: Queues,
     introduced: Introduced,
-}
-
-/// Small numbers for run queues, in order of first sight. Kernel addresses go no further.
-#[derive(Debug, Default)]
-struct Queues(HashMap<u64, u32, foldhash::fast::FixedState>);
-
-impl Queues {
-    /// 0 for none.
-    fn id(&mut self, address: u64) -> u32 {
-        if address == 0 {
-            return 0;
-        }
-        let next = self.0.len() as u32 + 1;
-        *self.0.entry(address).or_insert(next)
-    }
-}
-
-/// Structures that any bytes are a value of.
-///
-/// # Safety
-///
-/// `repr(C)`, integers only, no padding.
-unsafe trait Plain: Copy {}
-
-// SAFETY: the records of kernoracle-common are such, by its rule.
-unsafe impl Plain for Header {}
-// SAFETY: as above.
-unsafe impl<const N: usize> Plain for Switch<N> {}
-// SAFETY: as above.
-unsafe impl<const N: usize> Plain for Wake<N> {}
-// SAFETY: as above.
-unsafe impl<const N: usize> Plain for Snapshot<N> {}
-// SAFETY: as above.
-unsafe impl Plain for Migrate {}
-// SAFETY: as above.
-unsafe impl Plain for Life {}
-// SAFETY: as above.
-unsafe impl Plain for Introduction {}
-
-/// The header, if there is one.
-pub fn header(bytes: &[u8]) -> Result<Header, BadRecord> {
-    let len = bytes.len();
-    if len < size_of::<Header>() {
-        return Err(BadRecord::Short { len });
-    }
-    // SAFETY: the length was checked; any bytes are a header.
-    Ok(unsafe { bytes.as_ptr().cast::<Header>().read_unaligned() })
 }
 
 /// A record, whole, with its body in the event; nothing if it is an introduction, which is known from now on.
@@ -202,7 +132,7 @@ pub fn decode<'a>(
                 from_cpu,
                 to_cpu,
                 reserved: _,
-            } = reader.plain(Kind::Migrate)?;
+            } = plain(bytes, Kind::Migrate)?;
             scratch.other.body = Body::Migrate {
                 pid,
                 from_cpu,
@@ -215,7 +145,7 @@ pub fn decode<'a>(
             &mut scratch.other
         }
         Kind::Introduction => {
-            let Introduction { header: _, card } = reader.plain(Kind::Introduction)?;
+            let Introduction { header: _, card } = plain(bytes, Kind::Introduction)?;
             reader.known.introduced.add(Card {
                 comm: name(card.comm),
                 ..card
@@ -254,46 +184,6 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn plain<T: Plain>(&self, kind: Kind) -> Result<T, BadRecord> {
-        let (len, expected) = (self.bytes.len(), size_of::<T>());
-        if len != expected {
-            return Err(BadRecord::Length {
-                kind,
-                len,
-                expected,
-            });
-        }
-        // SAFETY: the length was checked; any bytes are a value of a plain type.
-        Ok(unsafe { self.bytes.as_ptr().cast::<T>().read_unaligned() })
-    }
-
-    /// A `T` at the start, and so many entities at the end, of which there may be more than are read.
-    ///
-    /// `count` says how many; the record has no other length than with those.
-    fn with_above<T: Plain>(
-        &self,
-        kind: Kind,
-        count: impl FnOnce(&T) -> usize,
-    ) -> Result<(T, &'a [u8]), BadRecord> {
-        let len = self.bytes.len();
-        let wrong = |expected| BadRecord::Length {
-            kind,
-            len,
-            expected,
-        };
-        let (start, above) = self
-            .bytes
-            .split_at_checked(size_of::<T>())
-            .ok_or(wrong(size_of::<T>()))?;
-        // SAFETY: the length was checked; any bytes are a value of a plain type.
-        let record = unsafe { start.as_ptr().cast::<T>().read_unaligned() };
-        let expected = count(&record) * size_of::<Entity>();
-        if above.len() != expected {
-            return Err(wrong(size_of::<T>() + expected));
-        }
-        Ok((record, above))
-    }
-
     /// Entities above a task that has some.
     fn levels(&self) -> usize {
         if self.header.flags & flags::DEEP != 0 {
@@ -314,7 +204,7 @@ impl<'a> Reader<'a> {
 
     fn switch(&mut self, into: &mut event::Switch) -> Result<(), BadRecord> {
         let shared = self.header.flags & flags::SHARED != 0;
-        let (record, above) = self.with_above::<Switch<0>>(Kind::Switch, |record| {
+        let (record, above) = with_above::<Switch<0>>(self.bytes, Kind::Switch, |record| {
             if shared {
                 self.levels()
             } else {
@@ -364,7 +254,7 @@ impl<'a> Reader<'a> {
 
     fn wake(&mut self, kind: Kind, into: &mut event::Wake) -> Result<(), BadRecord> {
         let (record, above) =
-            self.with_above::<Wake<0>>(kind, |record| self.levels_of(&record.task))?;
+            with_above::<Wake<0>>(self.bytes, kind, |record| self.levels_of(&record.task))?;
         let Wake {
             header: _,
             waker_pid,
@@ -390,8 +280,9 @@ impl<'a> Reader<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Body, BadRecord> {
-        let (record, above) =
-            self.with_above::<Snapshot<0>>(Kind::Snapshot, |record| self.levels_of(&record.task))?;
+        let (record, above) = with_above::<Snapshot<0>>(self.bytes, Kind::Snapshot, |record| {
+            self.levels_of(&record.task)
+        })?;
         let Snapshot {
             header: _,
             state,
@@ -425,7 +316,7 @@ impl<'a> Reader<'a> {
             other_pid,
             reserved: _,
             comm,
-        } = self.plain(kind)?;
+        } = plain(self.bytes, kind)?;
         let comm = Comm(name(comm));
         Ok(match kind {
             Kind::Fork => Body::Fork {
@@ -446,125 +337,5 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A task and the entities above it. `lagging`: a shared `vlag` is the lag here, not the protected run time.
-fn task(
-    known: &mut Known,
-    present: Present,
-    task: &Task,
-    above: &[u8],
-    lagging: bool,
-    into: &mut event::Task,
-) -> Result<(), BadRecord> {
-    let Task {
-        pid,
-        cpu,
-        flags,
-        reserved: _,
-        sum_exec_ns,
-        vlag,
-        vruntime,
-        deadline,
-        cfs_rq,
-    } = *task;
-    let Known { queues, introduced } = known;
-    let Card {
-        comm,
-        pid: _,
-        tgid,
-        weight,
-        slice,
-        prio,
-        policy,
-        depth,
-        flags: card,
-        idle_cpu: _,
-    } = *introduced
-        .get(pid, cpu.into())
-        .ok_or(BadRecord::Stranger { pid })?;
-    // To the last field: what lies there is of another task.
-    let event::Task {
-        pid: into_pid,
-        tgid: into_tgid,
-        comm: into_comm,
-        prio: into_prio,
-        policy: into_policy,
-        kthread,
-        on_rq,
-        fair,
-    } = into;
-    *into_pid = pid;
-    *into_tgid = tgid;
-    *into_comm = Comm(comm);
-    *into_prio = prio;
-    *into_policy = policy;
-    *kthread = card & card_flags::KTHREAD != 0;
-    *on_rq = flags & task_flags::ON_RQ != 0;
-    if card & card_flags::FAIR == 0 {
-        *fair = None;
-        return Ok(());
-    }
-    let Fair {
-        own,
-        sum_exec_ns: into_sum_exec,
-        vlag: into_vlag,
-        delayed,
-        depth: into_depth,
-        parents,
-    } = fair.get_or_insert_default();
-    *own = entity(
-        queues,
-        present,
-        Entity {
-            vruntime,
-            deadline,
-            cfs_rq,
-            weight,
-            slice,
-        },
-    );
-    *into_sum_exec = sum_exec_ns;
-    *into_vlag = (present.vlag && (lagging || !present.vlag_shared)).then_some(vlag);
-    *delayed = present.delayed.then_some(flags & task_flags::DELAYED != 0);
-    *into_depth = depth;
-    parents.clear();
-    let levels = usize::from(depth).min(MAX_PARENTS);
-    for bytes in above.chunks_exact(size_of::<Entity>()).take(levels) {
-        // SAFETY: the chunk is that long; any bytes are an entity.
-        let parent = unsafe { bytes.as_ptr().cast::<Entity>().read_unaligned() };
-        parents.push(entity(queues, present, parent));
-    }
-    Ok(())
-}
-
-fn entity(queues: &mut Queues, present: Present, entity: Entity) -> event::Entity {
-    let Entity {
-        vruntime,
-        deadline,
-        cfs_rq,
-        weight,
-        slice,
-    } = entity;
-    event::Entity {
-        vruntime,
-        deadline: present.deadline.then_some(deadline),
-        slice: present.slice.then_some(slice),
-        weight,
-        cfs_rq: queues.id(cfs_rq),
-    }
-}
-
-/// Zeroes what lies behind the end: the kernel leaves an old name's rest there.
-fn name(mut comm: [u8; 16]) -> [u8; 16] {
-    // 15 bytes and a zero: a name that was read while it changed may lack the zero.
-    let len = comm
-        .iter()
-        .take(15)
-        .position(|&byte| byte == 0)
-        .unwrap_or(15);
-    comm[len..].fill(0);
-    comm
-}
-
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;
