@@ -19,6 +19,7 @@ mod accuracy;
 mod affinity;
 mod ahead;
 mod chart;
+mod clock;
 mod evaluate;
 mod figures;
 mod goals;

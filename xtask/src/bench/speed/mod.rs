@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    clock::effective_ghz,
     loads::{self, Load},
     machine::{self, About, Pinned, Plan},
     page::command_line,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::workspace::Workspace;
 use page::Page;
-use part::{Measured, Part, Setup};
+use part::{Measured, Part, Setup, Spread};
 
 mod ab;
 mod growth;
@@ -154,12 +155,17 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     };
     let pinned = Pinned::to(about.other_cpu)?;
     for item in items {
+        let (date, commit) = (machine::now(), machine::commit(&workspace.root));
+        let mut clock = effective_ghz(setup.cpu)?;
+        let part = item.measure(&setup)?;
+        clock.extend(effective_ghz(setup.cpu)?);
         let measured = Measured {
-            date: machine::now(),
-            commit: machine::commit(&workspace.root),
+            date,
+            commit,
             command: command_line(),
             rounds,
-            part: item.measure(&setup)?,
+            clock_ghz: Spread::of(&clock),
+            part,
         };
         println!("{}", page::tables(&[&measured.part]));
         let text = serde_json::to_string_pretty(&measured)?;

@@ -55,19 +55,22 @@ impl Page<'_> {
             "# Performance\n\nMade by `cargo xtask bench speed`: do not edit.\n\n\
              - kernel: {kernel}\n- machine: {processor}, {cpus} CPUs; measured on CPU {cpu}\n\
              - figures are medians over the rounds, in brackets the least and the most. They are of this machine; \
-             ratios are what to compare.\n"
+             ratios are what to compare.\n\
+             - effective clock: cycles a second of a chain of instructions that wait for each other, timed on that CPU before and after each \
+             part. A virtual machine's share of its core comes and goes.\n"
         );
         for Measured {
             date,
             commit,
             command,
             rounds,
+            clock_ghz,
             part,
         } in self.parts
         {
             _ = writeln!(
                 out,
-                "- {}: `{command}`, {rounds} rounds, commit {commit}, {date}",
+                "- {}: `{command}`, {rounds} rounds, commit {commit}, {date}, effective clock {clock_ghz} GHz",
                 part.title
             );
         }
@@ -95,7 +98,10 @@ fn row(goal: &Goal) -> Vec<String> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::bench::{machine::tests::sample, speed::part::Bars};
+    use crate::bench::{
+        machine::tests::sample,
+        speed::part::{Bars, Spread},
+    };
 
     pub fn measured() -> Measured {
         Measured {
@@ -103,6 +109,7 @@ pub mod tests {
             commit: "0123456789ab".to_owned(),
             command: "cargo xtask bench speed".to_owned(),
             rounds: 5,
+            clock_ghz: Spread::of(&[1.5, 2.5, 2.0]),
             part: part(),
         }
     }
@@ -137,7 +144,8 @@ pub mod tests {
         }
         .markdown();
         for text in [
-            "- Ping-pong: `cargo xtask bench speed`, 5 rounds, commit 0123456789ab, 2026-01-02",
+            "- Ping-pong: `cargo xtask bench speed`, 5 rounds, commit 0123456789ab, 2026-01-02, \
+             effective clock 2.000 (1.500 to 2.500) GHz",
             "(performance.svg)",
             "## Goals",
             "**no**",

@@ -87,11 +87,13 @@ pub struct Measured {
     /// How the bench was called.
     pub command: String,
     pub rounds: usize,
+    /// Of the CPU that was measured on, before and after: median, least and most, GHz.
+    pub clock_ghz: Spread,
     pub part: Part,
 }
 
 /// A figure that was measured several times.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub low: f64,
