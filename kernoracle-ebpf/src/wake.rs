@@ -2,7 +2,8 @@
 //!
 //! A wake-up passes `sched_waking` on the waker's CPU, and `sched_wakeup` where the task is put on a queue. That is on the same CPU
 //! and right behind, with interrupts off between, if the task may run nowhere else: then one record tells of both, and
-//! the first program only leaves word for the second.
+//! the first program only leaves word for the second. On a machine that has but one CPU all wake-ups are such, and the first
+//! program is not there: calling a program costs a good part of what it does.
 
 use crate::{
     card::{card, introduce},
@@ -48,16 +49,18 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
-    // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
-    unsafe {
-        let waking = (*here.state).waking_pid;
-        if waking != 0 {
-            (*here.state).waking_pid = 0;
-            if waking == pid {
-                let waker = (*here.state).waker_pid;
-                return emit::<M>(here, kind, flags::WITH_WAKING, waker, pointers);
+    if ONE_CPU.load() == 0 {
+        // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
+        unsafe {
+            let waking = (*here.state).waking_pid;
+            if waking != 0 {
+                (*here.state).waking_pid = 0;
+                if waking == pid {
+                    let waker = (*here.state).waker_pid;
+                    return emit::<M>(here, kind, flags::WITH_WAKING, waker, pointers);
+                }
+                here.lose_waking();
             }
-            here.lose_waking();
         }
     }
     if paused() || own != 0 && task::tgid::<M>(woken) == own {
@@ -67,15 +70,17 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
         return None;
     }
     let waker = bpf_get_current_pid_tgid() as u32;
-    emit::<M>(here, kind, 0, waker, pointers)
+    let flags = if ONE_CPU.load() != 0 && matches!(kind, Kind::Wakeup) {
+        flags::WITH_WAKING
+    } else {
+        0
+    };
+    emit::<M>(here, kind, flags, waker, pointers)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
 #[inline(always)]
 fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
-    if ONE_CPU.load() != 0 {
-        return true;
-    }
     // Of the mask the first word is read: an offset has to be known when the program is loaded.
     if CPUS_ALLOWED.load() == ABSENT || CPUS_MASK.load() == ABSENT || cpu >= 64 {
         return false;

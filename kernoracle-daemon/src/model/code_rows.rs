@@ -85,7 +85,7 @@ fn sums<'a>(
             .iter_mut()
             .zip(weights.lstm.chunks_exact(1 + INPUT + HIDDEN))
         {
-            *sum = add_rows(Vector::ZERO, code, &rows[1 + place..]);
+            *sum = add_rows::<false, _>(Vector::ZERO, code, &rows[1 + place..]);
         }
     }
     Some(&row.sums)

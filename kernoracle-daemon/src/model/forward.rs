@@ -1,7 +1,7 @@
 //! The forward step: one pass over plain arrays, without a call or an allocation in it.
 //!
 //! Equal to [`super::Reference`], the same network in candle, within 1e-5; a test compares them. The compiler vectorises it, once for each
-//! set of vector instructions; which of them the machine has is asked at run time, and all give the same bits ([`super::vector`]).
+//! set of vector instructions; which of them the machine has is asked at run time, and all that fuse give the same bits ([`super::vector`]).
 
 #![expect(
     clippy::inline_always,
@@ -11,13 +11,15 @@
 use super::code_rows::{CodeRows, Sums};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
-use super::vector::{LANES, Vector, add_differing_rows, add_rows, add_sparse_rows, fold};
+use super::vector::{
+    LANES, Vector, add_differing_rows, add_product, add_rows, add_sparse_rows, fold,
+};
 use super::weights::{
     Weights,
     shape::{HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER},
 };
 use crate::runqueue::CODE;
-use multiversion::multiversion;
+use multiversion::{multiversion, target::target_cfg_f};
 
 /// State of the LSTM of one CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +58,8 @@ impl Lstm {
 
 /// A step where the sums over the codes in the input are known.
 #[multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
-    "x86_64+avx2+bmi1+bmi2"
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
 ))]
 fn kept_step(
     rows: &[Vector<HIDDEN>],
@@ -66,12 +68,16 @@ fn kept_step(
     hidden: &mut [f32; HIDDEN],
     cell: &mut [f32; HIDDEN],
 ) {
-    any_kept_step(rows, codes, input, hidden, cell);
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        any_kept_step::<true>(rows, codes, input, hidden, cell);
+    } else {
+        any_kept_step::<false>(rows, codes, input, hidden, cell);
+    }
 }
 
 /// [`kept_step`], with the vector instructions of the caller.
 #[inline(always)]
-fn any_kept_step(
+fn any_kept_step<const FUSED: bool>(
     rows: &[Vector<HIDDEN>],
     codes: [Option<&Sums>; 2],
     input: &[f32; INPUT],
@@ -89,8 +95,8 @@ fn any_kept_step(
         }
         let between = CODE..INPUT - CODE;
         let (of_input, of_hidden) = rows[1..].split_at(INPUT);
-        let sum = add_sparse_rows(sum, &input[between.clone()], &of_input[between]);
-        *gate = add_rows(sum, hidden, of_hidden);
+        let sum = add_sparse_rows::<FUSED, _>(sum, &input[between.clone()], &of_input[between]);
+        *gate = add_rows::<FUSED, _>(sum, hidden, of_hidden);
     }
     activate(&gates, hidden, cell);
 }
@@ -98,8 +104,8 @@ fn any_kept_step(
 /// One step of an LSTM with `H` units. `rows` holds for each gate its bias, then what each number of `input` adds, then what each
 /// of `hidden` adds: `[4][1 + INPUT + H][H]`.
 #[multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
-    "x86_64+avx2+bmi1+bmi2"
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
 ))]
 pub fn lstm_step<const H: usize>(
     rows: &[Vector<H>],
@@ -107,12 +113,16 @@ pub fn lstm_step<const H: usize>(
     hidden: &mut [f32; H],
     cell: &mut [f32; H],
 ) {
-    any_lstm_step(rows, input, hidden, cell);
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        any_lstm_step::<true, H>(rows, input, hidden, cell);
+    } else {
+        any_lstm_step::<false, H>(rows, input, hidden, cell);
+    }
 }
 
 /// [`lstm_step`], with the vector instructions of the caller.
 #[inline(always)]
-pub(super) fn any_lstm_step<const H: usize>(
+pub(super) fn any_lstm_step<const FUSED: bool, const H: usize>(
     rows: &[Vector<H>],
     input: &[f32],
     hidden: &mut [f32; H],
@@ -121,8 +131,8 @@ pub(super) fn any_lstm_step<const H: usize>(
     let mut gates = [Vector::<H>::ZERO; 4];
     for (gate, rows) in gates.iter_mut().zip(rows.chunks_exact(1 + input.len() + H)) {
         let (of_input, of_hidden) = rows[1..].split_at(input.len());
-        let sum = add_sparse_rows(rows[0], input, of_input);
-        *gate = add_rows(sum, hidden, of_hidden);
+        let sum = add_sparse_rows::<FUSED, _>(rows[0], input, of_input);
+        *gate = add_rows::<FUSED, _>(sum, hidden, of_hidden);
     }
     activate(&gates, hidden, cell);
 }
@@ -170,8 +180,8 @@ pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mu
 
 /// Fills in what the network adds to each candidate, and the softmax of that and the linear scores. Returns the run-time head's output.
 #[multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
-    "x86_64+avx2+bmi1+bmi2"
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
 ))]
 fn heads(
     weights: &Weights,
@@ -180,12 +190,16 @@ fn heads(
     network: &mut [f32],
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
-    any_heads(weights, hidden, view, network, p)
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        any_heads::<true>(weights, hidden, view, network, p)
+    } else {
+        any_heads::<false>(weights, hidden, view, network, p)
+    }
 }
 
 /// [`heads`], with the vector instructions of the caller.
 #[inline(always)]
-pub(super) fn any_heads(
+pub(super) fn any_heads<const FUSED: bool>(
     weights: &Weights,
     hidden: &[f32; HIDDEN],
     view: &View,
@@ -193,12 +207,12 @@ pub(super) fn any_heads(
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
     let (of_hidden, of_situation) = weights.heads.split_at(HIDDEN);
-    let all: Vector<HEADS> = add_rows(weights.heads_bias, hidden, of_hidden);
-    let all = add_sparse_rows(all, &view.situation, of_situation);
+    let all: Vector<HEADS> = add_rows::<FUSED, _>(weights.heads_bias, hidden, of_hidden);
+    let all = add_sparse_rows::<FUSED, _>(all, &view.situation, of_situation);
     let (base, rest) = all.split_at(SCORER);
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
-    let common = add_differing_rows(
+    let common = add_differing_rows::<FUSED, _, _>(
         base,
         &view.common.0,
         &Vector::ZERO.0,
@@ -213,14 +227,19 @@ pub(super) fn any_heads(
         } else {
             (base, &Vector::ZERO)
         };
-        let units = add_differing_rows(start, &candidate.features, from, &weights.scorer_feature);
+        let units = add_differing_rows::<FUSED, _, _>(
+            start,
+            &candidate.features,
+            from,
+            &weights.scorer_feature,
+        );
         let mut lanes = [0.0; LANES];
         for i in 0..CODE {
-            lanes[i] += query[0][i] * candidate.code[i];
+            lanes[i] = add_product::<FUSED>(lanes[i], query[0][i], candidate.code[i]);
         }
         for (units, of_units) in units.as_chunks::<LANES>().0.iter().zip(of_units) {
             for i in 0..LANES {
-                lanes[i] += positive(units[i]) * of_units[i];
+                lanes[i] = add_product::<FUSED>(lanes[i], positive(units[i]), of_units[i]);
             }
         }
         *out = fold(lanes);
@@ -275,12 +294,9 @@ const _: () = assert!(SCORER + CODE + RUN <= HEADS && MAX_CANDIDATES <= 64 && CO
 mod tests {
     use super::*;
     use crate::model::tests::{busy_weights, view};
+    use crate::model::versions::assert_same;
     use rand::{Rng as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
-
-    fn bits(numbers: &[f32]) -> Vec<u32> {
-        numbers.iter().map(|x| x.to_bits()).collect()
-    }
 
     type Step<const H: usize> = unsafe fn(&[Vector<H>], &[f32], &mut [f32; H], &mut [f32; H]);
 
@@ -288,7 +304,8 @@ mod tests {
     macro_rules! steps {
         ($units:literal) => {
             versions!(
-                any_lstm_step::<$units>,
+                any_lstm_step::<false, $units>,
+                any_lstm_step::<true, $units>,
                 fn(
                     rows: &[Vector<$units>],
                     input: &[f32],
@@ -319,13 +336,13 @@ mod tests {
             }
         }
         for (other, (name, _)) in others.iter().zip(steps) {
-            assert_eq!(bits(&hidden), bits(&other.0), "{name}, {H} units");
-            assert_eq!(bits(&cell), bits(&other.1), "{name}, {H} units");
+            assert_same(name, &hidden, &other.0);
+            assert_same(name, &cell, &other.1);
         }
     }
 
     #[test]
-    fn every_version_steps_the_same_bits() {
+    fn every_version_steps_the_same() {
         steps_agree(&steps!(16));
         steps_agree(&steps!(32));
         steps_agree(&steps!(64));
@@ -333,9 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn every_version_of_the_heads_gives_the_same_bits() {
+    fn every_version_of_the_heads_gives_the_same() {
         let versions = versions!(
-            any_heads,
+            any_heads::<false>,
+            any_heads::<true>,
             fn(
                 weights: &Weights,
                 hidden: &[f32; HIDDEN],
@@ -357,9 +375,9 @@ mod tests {
                 // SAFETY: the machine has the instructions of every version in the list.
                 let other =
                     unsafe { version(&weights, &hidden, &view, &mut other_network, &mut other_p) };
-                assert_eq!(bits(&run), bits(&other), "{name}");
-                assert_eq!(bits(&network), bits(&other_network), "{name}");
-                assert_eq!(bits(&p), bits(&other_p), "{name}");
+                assert_same(name, &run, &other);
+                assert_same(name, &network, &other_network);
+                assert_same(name, &p, &other_p);
             }
         }
     }

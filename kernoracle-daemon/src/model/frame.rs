@@ -148,6 +148,30 @@ impl Default for Frame {
     }
 }
 
+impl Frame {
+    /// Frames from what they were kept as: inputs and run times, one of each a frame, and views, in which a refined one follows the at-switch
+    /// one of its frame.
+    pub(super) fn unfold<'a, V: 'a>(
+        inputs: impl Iterator<Item = [f32; INPUT]>,
+        run_times: &[Option<f32>],
+        views: &'a [V],
+        is_refined: impl Fn(&V) -> bool,
+        mut view: impl FnMut(&'a V) -> View,
+    ) -> Vec<Self> {
+        let mut views = views.iter().peekable();
+        let mut view = |kept: &'a V| Box::new(view(kept));
+        inputs
+            .zip(run_times)
+            .map(|(input, run_time)| Self {
+                input,
+                at_switch: views.next().map(&mut view).unwrap_or_default(),
+                refined: (views.next_if(|next| is_refined(next))).map(&mut view),
+                run_time: *run_time,
+            })
+            .collect()
+    }
+}
+
 /// The last switches of one CPU, without a gap between them.
 #[derive(Clone, Debug)]
 pub struct Window {

@@ -107,12 +107,11 @@ impl Kept {
 
     /// The frames, as they were but for what only the oracle asks for: names and roles.
     pub fn frames(&self) -> Vec<Frame> {
-        let mut views = self.views.iter().peekable();
         let mut situations = self.situations.chunks_exact(super::shape::SITUATION);
         let mut linear = self.linear.iter().copied();
         let mut candidates = self.codes.iter().zip(&self.counts);
         let mut features = self.indexes.iter().zip(&self.values);
-        let mut view = |kept: &KeptView| {
+        let view = |kept: &KeptView| {
             let count = usize::from(kept.candidates);
             View {
                 situation: situations.next().unwrap_or_default().to_vec(),
@@ -138,20 +137,8 @@ impl Kept {
                 ..View::default()
             }
         };
-        let frames = self.inputs.iter().zip(&self.run_times);
-        frames
-            .map(|(input, run_time)| Frame {
-                input: *input,
-                at_switch: views
-                    .next()
-                    .map(&mut view)
-                    .map(Box::new)
-                    .unwrap_or_default(),
-                refined: (views.next_if(|next| next.refined))
-                    .map(&mut view)
-                    .map(Box::new),
-                run_time: *run_time,
-            })
-            .collect()
+        let inputs = self.inputs.iter().copied();
+        let is_refined = |kept: &KeptView| kept.refined;
+        Frame::unfold(inputs, &self.run_times, &self.views, is_refined, view)
     }
 }

@@ -15,7 +15,7 @@ use super::features::candidate;
 use super::frame::{Candidate, View};
 use super::vector::{LANES, Vector, add_products, fold};
 use super::weights::shape::{FEATURE_ROW, FEATURES};
-use multiversion::multiversion;
+use multiversion::{multiversion, target::target_cfg_f};
 
 /// Kinds of situations that have weights of their own.
 pub const SELECTORS: usize = 24;
@@ -158,16 +158,20 @@ fn sum(
 
 /// Scores by the weights that all candidates share, and by those of each one's role, if there are any.
 #[multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
-    "x86_64+avx2+bmi1+bmi2"
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
 ))]
 fn score_each(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], out: &mut [f32]) {
-    any_score_each(candidates, sum, own, out);
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        any_score_each::<true>(candidates, sum, own, out);
+    } else {
+        any_score_each::<false>(candidates, sum, own, out);
+    }
 }
 
 /// [`score_each`], with the vector instructions of the caller.
 #[inline(always)]
-fn any_score_each(
+fn any_score_each<const FUSED: bool>(
     candidates: &[Candidate],
     sum: &Vector<FEATURE_ROW>,
     own: &[Set],
@@ -175,9 +179,9 @@ fn any_score_each(
 ) {
     for (candidate, out) in candidates.iter().zip(out) {
         let mut lanes = [0.0; LANES];
-        add_products(&mut lanes, &candidate.features.0, &sum.0);
+        add_products::<FUSED>(&mut lanes, &candidate.features.0, &sum.0);
         if let Some(own) = own.get(candidate.role as usize % ROLES) {
-            add_products(&mut lanes, &candidate.features.0, &own.weights.0);
+            add_products::<FUSED>(&mut lanes, &candidate.features.0, &own.weights.0);
         }
         *out = fold(lanes);
     }
@@ -241,16 +245,19 @@ fn of_role(refined: bool, role: u32) -> usize {
 mod tests {
     use super::*;
     use crate::model::tests::view;
+    use crate::model::versions::assert_same;
     use rand::{Rng as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn every_version_scores_and_learns_the_same_bits() {
+    fn every_version_scores_and_learns_the_same() {
         let scorers = versions!(
-            any_score_each,
+            any_score_each::<false>,
+            any_score_each::<true>,
             fn(candidates: &[Candidate], sum: &Vector<FEATURE_ROW>, own: &[Set], out: &mut [f32])
         );
         let learners = versions!(
+            any_learn_all,
             any_learn_all,
             fn(
                 candidates: &[Candidate],
@@ -289,9 +296,11 @@ mod tests {
                         learners[at - 1].1(&view.candidates, &p, target, own, [a, b, c]);
                     }
                 }
-                all.push(scores.iter().map(|x| x.to_bits()).collect::<Vec<u32>>());
+                all.push(scores);
             }
-            assert!(all.iter().all(|scores| *scores == all[0]), "{all:?}");
+            for (scores, (name, _)) in all[1..].iter().zip(&scorers) {
+                assert_same(name, &all[0], scores);
+            }
         }
         for (other, (name, _)) in sets[1..].iter().zip(&learners) {
             assert!(*other == sets[0], "{name} has learned something else");

@@ -173,6 +173,7 @@ mod tests {
     fn every_version_works_out_the_same_bits() {
         let versions = versions!(
             any_work_out::<LANES>,
+            any_work_out::<LANES>,
             fn(
                 total: &[f32; LANES],
                 seen: &[[f32; LANES]; WIDTH + 1],

@@ -116,11 +116,10 @@ impl Packed {
 
     /// The window, as exact as f16 is.
     pub fn unpack(&self) -> Sequence {
-        let mut views = self.views.iter().peekable();
         let mut situations = self.situations.chunks_exact(SITUATION);
         let mut candidates = self.candidates.iter();
         let mut features = self.indexes.iter().zip(&self.values);
-        let mut view = |packed: &PackedView| View {
+        let view = |packed: &PackedView| View {
             situation: situations
                 .next()
                 .map(|values| values.iter().map(|x| x.to_f32()).collect())
@@ -147,23 +146,10 @@ impl Packed {
             selector: usize::from(packed.selector),
             ..View::default()
         };
-        let frames = self
-            .inputs
-            .chunks_exact(INPUT)
-            .zip(&self.run_times)
-            .map(|(input, run_time)| Frame {
-                input: std::array::from_fn(|i| input[i].to_f32()),
-                at_switch: views
-                    .next()
-                    .map(&mut view)
-                    .map(Box::new)
-                    .unwrap_or_default(),
-                refined: (views.next_if(|next| next.refined))
-                    .map(&mut view)
-                    .map(Box::new),
-                run_time: *run_time,
-            })
-            .collect();
+        let inputs = (self.inputs.chunks_exact(INPUT))
+            .map(|input| std::array::from_fn(|i| input[i].to_f32()));
+        let is_refined = |packed: &PackedView| packed.refined;
+        let frames = Frame::unfold(inputs, &self.run_times, &self.views, is_refined, view);
         Sequence {
             start: (*self.start).clone(),
             frames,

@@ -1,8 +1,8 @@
 //! Rows of numbers as vector units like them, and the products that inference is made of.
 //!
-//! Every function gives the same bits on every machine: additions have a fixed order, spread over [`LANES`] lanes where they would
-//! otherwise wait for each other, and products are not fused with sums. What differs is how many lanes an instruction takes: the callers
-//! choose that at run time.
+//! Additions have a fixed order, spread over [`LANES`] lanes where they would otherwise wait for each other. So how many lanes an
+//! instruction takes, which the callers choose at run time, changes no bit. Whether it adds a product in one rounding (`FUSED`) does:
+//! machines that can give the same bits among each other, and so do those that cannot.
 
 #![expect(
     clippy::inline_always,
@@ -50,16 +50,26 @@ impl<const N: usize> DerefMut for Vector<N> {
     }
 }
 
+/// `sum + a b`. To fuse without the instruction for it would be slow.
+#[inline(always)]
+pub fn add_product<const FUSED: bool>(sum: f32, a: f32, b: f32) -> f32 {
+    if FUSED {
+        a.mul_add(b, sum)
+    } else {
+        sum + a * b
+    }
+}
+
 /// `sum + x[0] rows[0] + x[1] rows[1] + ...`
 #[inline(always)]
-pub fn add_rows<const N: usize>(
+pub fn add_rows<const FUSED: bool, const N: usize>(
     mut sum: Vector<N>,
     inputs: &[f32],
     rows: &[Vector<N>],
 ) -> Vector<N> {
     for (&x, row) in inputs.iter().zip(rows) {
         for (sum, w) in sum.0.iter_mut().zip(&row.0) {
-            *sum += x * w;
+            *sum = add_product::<FUSED>(*sum, x, *w);
         }
     }
     sum
@@ -67,7 +77,7 @@ pub fn add_rows<const N: usize>(
 
 /// The same; inputs that are zero, of which there should be many, cost little.
 #[inline(always)]
-pub fn add_sparse_rows<const N: usize>(
+pub fn add_sparse_rows<const FUSED: bool, const N: usize>(
     mut sum: Vector<N>,
     inputs: &[f32],
     rows: &[Vector<N>],
@@ -75,7 +85,7 @@ pub fn add_sparse_rows<const N: usize>(
     for (&x, row) in inputs.iter().zip(rows) {
         if x != 0.0 {
             for (sum, w) in sum.0.iter_mut().zip(&row.0) {
-                *sum += x * w;
+                *sum = add_product::<FUSED>(*sum, x, *w);
             }
         }
     }
@@ -85,7 +95,7 @@ pub fn add_sparse_rows<const N: usize>(
 /// `sum + (x[0] - from[0]) rows[0] + (x[1] - from[1]) rows[1] + ...` for `N` numbers, a multiple of 8, of which many do not differ: the others
 /// are found first, and added up in two sums that do not wait for each other, every second one of them in each.
 #[inline(always)]
-pub fn add_differing_rows<const N: usize, const OUT: usize>(
+pub fn add_differing_rows<const FUSED: bool, const N: usize, const OUT: usize>(
     sum: Vector<OUT>,
     x: &[f32; N],
     from: &[f32; N],
@@ -106,7 +116,7 @@ pub fn add_differing_rows<const N: usize, const OUT: usize>(
             let first = chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
             for k in 0..OUT {
-                sums[0][k] += rest[first] * rows[first][k];
+                sums[0][k] = add_product::<FUSED>(sums[0][k], rest[first], rows[first][k]);
             }
             if chosen == 0 {
                 break;
@@ -114,7 +124,7 @@ pub fn add_differing_rows<const N: usize, const OUT: usize>(
             let second = chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
             for k in 0..OUT {
-                sums[1][k] += rest[second] * rows[second][k];
+                sums[1][k] = add_product::<FUSED>(sums[1][k], rest[second], rows[second][k]);
             }
         }
     }
@@ -151,10 +161,10 @@ pub fn fold(mut lanes: [f32; LANES]) -> f32 {
 
 /// Adds `a[i] b[i]` lane by lane.
 #[inline(always)]
-pub fn add_products(lanes: &mut [f32; LANES], a: &[f32], b: &[f32]) {
+pub fn add_products<const FUSED: bool>(lanes: &mut [f32; LANES], a: &[f32], b: &[f32]) {
     for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
         for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
+            lanes[i] = add_product::<FUSED>(lanes[i], a[i], b[i]);
         }
     }
 }
@@ -163,25 +173,33 @@ pub fn add_products(lanes: &mut [f32; LANES], a: &[f32], b: &[f32]) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn sums_by_hand() {
+    fn sums_by_hand<const FUSED: bool>() {
         let rows = [
             Vector::<16>([1.0; 16]),
             Vector([2.0; 16]),
             Vector([4.0; 16]),
         ];
         let start = Vector::padded(&[0.5]);
-        let dense = add_rows(start, &[1.0, 0.0, 3.0], &rows);
+        let dense = add_rows::<FUSED, _>(start, &[1.0, 0.0, 3.0], &rows);
         assert!((dense[0] - 13.5).abs() < 1e-6 && (dense[15] - 13.0).abs() < 1e-6);
-        assert_eq!(dense, add_sparse_rows(start, &[1.0, 0.0, 3.0], &rows));
+        assert_eq!(
+            dense,
+            add_sparse_rows::<FUSED, _>(start, &[1.0, 0.0, 3.0], &rows)
+        );
         let x = [5.0, 7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let from = [4.0, 7.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        let differing = add_differing_rows(start, &x, &from, &rows);
+        let differing = add_differing_rows::<FUSED, _, _>(start, &x, &from, &rows);
         assert!((differing[0] - 13.5).abs() < 1e-6 && (differing[15] - 13.0).abs() < 1e-6);
         let mut lanes = [0.0; LANES];
         let numbers: [f32; 32] = std::array::from_fn(|i| i as f32);
-        add_products(&mut lanes, &numbers, &[2.0; 32]);
+        add_products::<FUSED>(&mut lanes, &numbers, &[2.0; 32]);
         assert!((fold(lanes) - 992.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn sums_by_hand_in_either_way() {
+        sums_by_hand::<false>();
+        sums_by_hand::<true>();
     }
 
     #[test]

@@ -234,15 +234,15 @@ fn trial(checks: &mut Vec<Check>) {
             return;
         }
     };
-    let hooks = match programs::load(&mut ebpf, btf) {
-        Ok(hooks) => hooks,
+    let loaded = match programs::load(&mut ebpf, btf) {
+        Ok(loaded) => loaded,
         Err(error) => {
             push("programs", true, Err(error));
             return;
         }
     };
-    push("programs", true, Ok(programs::describe(&hooks)));
-    let attached = programs::attach(&mut ebpf, &hooks);
+    push("programs", true, Ok(programs::describe(&loaded)));
+    let attached = programs::attach(&mut ebpf, &loaded);
     push("attaching", true, attached.map(|()| "all".to_owned()));
     let found = match programs::load_iterator(&mut ebpf, btf) {
         Ok(Ok(())) => programs::run_iterator(&mut ebpf).map(|()| "runs".to_owned()),

@@ -3,9 +3,11 @@
 mod capabilities;
 mod config;
 mod decode;
+mod drain;
 mod error;
 mod introduced;
 mod kernel;
+mod maps;
 mod next_counts;
 mod offsets;
 mod pause;
@@ -16,58 +18,26 @@ mod tasks;
 
 pub use capabilities::{Check, capabilities};
 pub use config::Config;
+pub use drain::{Discarded, Drained};
 pub use error::ProbeError;
 pub use next_counts::NextCounts;
 pub use programs::{ProgramTime, time_programs};
 
-use crate::trace::{event::Event, origin::Origin};
+use crate::trace::origin::Origin;
 use aya::{
     Ebpf,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 use aya_log::EbpfLogger;
 use config::{available_bytes, check_cpus, check_memory, check_ring};
 use decode::{Known, Present, Scratch};
 use kernel::Kernel;
-use kernoracle_common::{Control, Counters, Kind, Limit, PerCpu};
+use kernoracle_common::{Control, Counters, Limit, PerCpu};
+use maps::{Pod, map_error, ring_unmapped, set, take};
 use ring::Ring;
-use std::{collections::VecDeque, fmt, io, ops::AddAssign, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 use streams::Streams;
-use tracing::{debug, warn};
-
-/// How a drain ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Drained {
-    /// Events handed out.
-    pub events: u64,
-    /// Bytes still in the ring: not zero if the budget ended the drain.
-    pub backlog_bytes: usize,
-    /// The events so far contain the whole snapshot that ends a pause. The drain has ended there.
-    pub resumed: bool,
-}
-
-/// What [`Capture::discard`] has taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Discarded {
-    pub records: u64,
-    /// Of the records.
-    pub switches: u64,
-    /// In the ring, where each record has eight bytes of the kernel's before it.
-    pub bytes: u64,
-}
-
-impl AddAssign for Discarded {
-    fn add_assign(&mut self, more: Self) {
-        let Self {
-            records,
-            switches,
-            bytes,
-        } = more;
-        self.records += records;
-        self.switches += switches;
-        self.bytes += bytes;
-    }
-}
+use tracing::debug;
 
 /// What happened on a CPU while nothing was recorded there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,18 +98,6 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// A map value that any bytes are.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Pod<T>(T);
-
-// SAFETY: repr(C), integers only, no padding.
-unsafe impl aya::Pod for Pod<Control> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Pod<PerCpu> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Pod<Limit> {}
-
 impl Capture {
     /// Loads and attaches all programs, switches recording on, takes the snapshot.
     ///
@@ -164,9 +122,9 @@ impl Capture {
         })?;
         let ring = Ring::new(records, config.ring_bytes, &logger)?;
 
-        let hooks = programs::load(&mut ebpf, &kernel.btf)?;
+        let loaded = programs::load(&mut ebpf, &kernel.btf)?;
         let iterator = programs::load_iterator(&mut ebpf, &kernel.btf)?;
-        programs::attach(&mut ebpf, &hooks)?;
+        programs::attach(&mut ebpf, &loaded)?;
 
         let mut settings = Control::default();
         if !config.include_self {
@@ -185,7 +143,7 @@ impl Capture {
             scratch: Scratch::default(),
             present: kernel.present(),
             origin: kernel.origin(config, settings.own_tgid == 0),
-            findings: kernel.findings(config, &programs::describe(&hooks)),
+            findings: kernel.findings(config, &programs::describe(&loaded)),
             latency: config.latency,
             synthetic: VecDeque::new(),
             synthesised: vec![0; kernel.possible_cpus],
@@ -257,125 +215,6 @@ impl Capture {
             self.ring.wait(time)?;
         }
         (self.flush_log)();
-        Ok(())
-    }
-
-    /// Hands out at most `budget` events; losses come as [`crate::trace::event::Body::Gap`] events,
-    /// which the budget does not count.
-    ///
-    /// An event is the capture's own, for it is large to copy: `each` may work on it, but must leave it as it was.
-    pub fn drain(
-        &mut self,
-        budget: usize,
-        each: &mut dyn FnMut(&mut Event),
-    ) -> Result<Drained, ProbeError> {
-        let mut events = 0;
-        let mut left = budget;
-        while left > 0 && self.drain_synthetic(&mut events, each) {
-            left -= 1;
-        }
-        let mut resumed = self.has_resumed();
-        while left > 0 && !resumed && self.drain_ring(&mut events, each) {
-            left -= 1;
-            resumed = self.has_resumed();
-        }
-        if left > 0 && !resumed && self.end == End::Stopped {
-            self.tell_tails(&mut events, each)?;
-            self.end = End::Told;
-        }
-        Ok(Drained {
-            events,
-            backlog_bytes: self.ring.backlog_bytes(),
-            resumed,
-        })
-    }
-
-    /// Takes what is queued and looks at no more than the headers.
-    pub fn discard(&mut self) -> Discarded {
-        let before = self.ring.read_bytes();
-        let mut discarded = Discarded::default();
-        while let Some(record) = self.ring.next() {
-            discarded.records += 1;
-            if decode::header(&record).is_ok_and(|header| header.kind == Kind::Switch as u8) {
-                discarded.switches += 1;
-            }
-        }
-        discarded.bytes = self.ring.read_bytes() - before;
-        discarded
-    }
-
-    fn drain_synthetic(&mut self, events: &mut u64, each: &mut dyn FnMut(&mut Event)) -> bool {
-        let Some(tasks::Listed { cpu, ts_ns, body }) = self.synthetic.pop_front() else {
-            return false;
-        };
-        if let Some(mut event) = self.streams.event(cpu, ts_ns, body) {
-            *events += 1;
-            each(&mut event);
-        }
-        true
-    }
-
-    /// False when the ring is empty.
-    fn drain_ring(&mut self, events: &mut u64, each: &mut dyn FnMut(&mut Event)) -> bool {
-        let Self {
-            ring,
-            streams,
-            known,
-            scratch,
-            present,
-            malformed,
-            ..
-        } = self;
-        let Some(record) = ring.next() else {
-            return false;
-        };
-        let (header, event) = match decode::decode(&record, *present, known, scratch) {
-            Ok(Some(decoded)) => decoded,
-            Ok(None) => return true,
-            Err(error) => {
-                *malformed += 1;
-                if *malformed == 1 {
-                    warn!(%error, "a record cannot be read; it counts as lost");
-                }
-                return true;
-            }
-        };
-        let cpu = u32::from(header.cpu);
-        if let Some(mut gap) = streams.gap(cpu, header.ts_ns, header.lost) {
-            *events += 1;
-            each(&mut gap);
-        }
-        let mut hand_out = |event: &mut Event| {
-            if streams.number(cpu, header.ts_ns, event) {
-                *events += 1;
-                each(event);
-            } else {
-                *malformed += 1;
-                warn!(
-                    cpu,
-                    "a record of a CPU that is not there; it counts as lost"
-                );
-            }
-        };
-        if let Some(wakeup) = decode::as_waking(&header, &mut event.body) {
-            hand_out(event);
-            wakeup.restore(&mut event.body);
-        }
-        hand_out(event);
-        true
-    }
-
-    fn tell_tails(
-        &mut self,
-        events: &mut u64,
-        each: &mut dyn FnMut(&mut Event),
-    ) -> Result<(), ProbeError> {
-        for (cpu, counters) in self.counters()?.into_iter().enumerate() {
-            if let Some(mut gap) = self.streams.tail(cpu as u32, counters.produced()) {
-                *events += 1;
-                each(&mut gap);
-            }
-        }
         Ok(())
     }
 
@@ -474,42 +313,4 @@ fn own_tgid(
         "own thread group in the initial pid name space"
     );
     Ok(answer.own_tgid)
-}
-
-fn set(control: &mut Array<MapData, Pod<Control>>, value: Control) -> Result<(), ProbeError> {
-    control
-        .set(0, Pod(value), 0)
-        .map_err(|error| map_error("CONTROL", error))
-}
-
-fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError>
-where
-    T: TryFrom<Map, Error = aya::maps::MapError>,
-{
-    let map = ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
-        reason: format!("it has no map {name}"),
-    })?;
-    T::try_from(map).map_err(|error| map_error(name, error))
-}
-
-fn map_error(map: &str, error: aya::maps::MapError) -> ProbeError {
-    let source = match error {
-        aya::maps::MapError::SyscallError(error) => error.io_error,
-        aya::maps::MapError::IoError(error) => error,
-        other => io::Error::other(other),
-    };
-    ProbeError::Map {
-        map: map.to_owned(),
-        source,
-    }
-}
-
-/// The kernel made the ring, but this process has no room to map it.
-fn ring_unmapped(error: ProbeError, bytes: u32) -> ProbeError {
-    match error {
-        ProbeError::Map { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => {
-            ProbeError::RingTooLarge { bytes, source }
-        }
-        other => other,
-    }
 }

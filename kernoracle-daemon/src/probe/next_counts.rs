@@ -1,7 +1,12 @@
 //! Counting switches by the name of the next task: the least that a program on `sched_switch` can do that
 //! is of use, to compare with.
 
-use super::{error::ProbeError, kernel::Kernel, map_error, programs, take};
+use super::{
+    error::ProbeError,
+    kernel::Kernel,
+    maps::{map_error, take},
+    programs,
+};
 use crate::trace::event::Comm;
 use aya::{
     Ebpf,

@@ -1,6 +1,10 @@
 //! Pauses: switches pass by, counted in the kernel, and nothing is recorded.
 
-use super::{Capture, Pod, ProbeError, kernel, map_error, programs, set};
+use super::{
+    Capture, ProbeError, kernel,
+    maps::{Pod, map_error, set},
+    programs,
+};
 use kernoracle_common::Limit;
 
 impl Capture {

@@ -125,7 +125,7 @@ pub fn object_with(
     let all_cpus = u32::from(cpus.is_empty());
     let prev_state_arg = u32::from(layout.prev_state_arg);
     let level_shift = (ring_bytes / 8).ilog2();
-    let one_cpu = u32::from(aya::util::nr_cpus().is_ok_and(|possible| possible == 1));
+    let one_cpu = u32::from(one_cpu());
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -176,11 +176,29 @@ fn object_error(error: EbpfError, ring_bytes: u32) -> ProbeError {
     }
 }
 
-/// Loads a program for each trace point: `tp_btf`, or `raw_tp` if the kernel refuses that.
-pub fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<Vec<Hook>, ProbeError> {
+/// The machine can have but one CPU.
+fn one_cpu() -> bool {
+    aya::util::nr_cpus().is_ok_and(|possible| possible == 1)
+}
+
+/// A trace point, and the program that is on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded {
+    hooked: Hooked,
+    hook: Hook,
+}
+
+/// Loads a program for each trace point: `tp_btf`, or `raw_tp` if the kernel refuses that. On a machine with one CPU `sched_wakeup`'s
+/// program tells of `sched_waking` too, which has none.
+pub fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<Vec<Loaded>, ProbeError> {
+    let one_cpu = one_cpu();
     HOOKED
-        .iter()
-        .map(|hooked| load_one(ebpf, btf, *hooked))
+        .into_iter()
+        .filter(|hooked| !one_cpu || hooked.tracepoint != "sched_waking")
+        .map(|hooked| {
+            let hook = load_one(ebpf, btf, hooked)?;
+            Ok(Loaded { hooked, hook })
+        })
         .collect()
 }
 
@@ -244,21 +262,21 @@ pub fn attach_counting(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProbeError> {
 }
 
 /// Attaches what was loaded. Registering a probe waits for the kernel each time, so all at once.
-pub fn attach(ebpf: &mut Ebpf, hooks: &[Hook]) -> Result<(), ProbeError> {
+pub fn attach(ebpf: &mut Ebpf, loaded: &[Loaded]) -> Result<(), ProbeError> {
     let mut waiting = Vec::new();
     for (name, program) in ebpf.programs_mut() {
-        let known = HOOKED.iter().zip(hooks).find(|(hooked, hook)| match hook {
-            Hook::TpBtf => hooked.btf == name,
-            Hook::RawTp => hooked.raw == name,
+        let known = loaded.iter().find(|loaded| match loaded.hook {
+            Hook::TpBtf => loaded.hooked.btf == name,
+            Hook::RawTp => loaded.hooked.raw == name,
         });
-        if let Some((hooked, _)) = known {
-            waiting.push((hooked, program));
+        if let Some(loaded) = known {
+            waiting.push((loaded.hooked, program));
         }
     }
     thread::scope(|scope| {
         let attaching: Vec<_> = waiting
             .into_iter()
-            .map(|(hooked, program)| scope.spawn(move || attach_one(*hooked, program)))
+            .map(|(hooked, program)| scope.spawn(move || attach_one(hooked, program)))
             .collect();
         attaching.into_iter().try_for_each(|thread| {
             thread
@@ -392,13 +410,10 @@ pub fn times(ebpf: &Ebpf) -> Result<Vec<ProgramTime>, ProbeError> {
 }
 
 /// What was used for each trace point, in a line.
-pub fn describe(hooks: &[Hook]) -> String {
+pub fn describe(loaded: &[Loaded]) -> String {
     let names = |wanted: Hook| -> Vec<&str> {
-        let used = HOOKED
-            .iter()
-            .zip(hooks)
-            .filter(|&(_, &hook)| hook == wanted);
-        used.map(|(hooked, _)| hooked.tracepoint).collect()
+        let used = loaded.iter().filter(|loaded| loaded.hook == wanted);
+        used.map(|loaded| loaded.hooked.tracepoint).collect()
     };
     [Hook::TpBtf, Hook::RawTp]
         .into_iter()
@@ -460,8 +475,11 @@ mod tests {
         for hooked in HOOKED {
             load_raw(&mut ebpf, hooked.raw).unwrap();
         }
-        let hooks = [Hook::RawTp; HOOKED.len()];
-        attach(&mut ebpf, &hooks).unwrap();
-        assert!(describe(&hooks).starts_with("raw_tp sched_switch "));
+        let loaded = HOOKED.map(|hooked| Loaded {
+            hooked,
+            hook: Hook::RawTp,
+        });
+        attach(&mut ebpf, &loaded).unwrap();
+        assert!(describe(&loaded).starts_with("raw_tp sched_switch "));
     }
 }

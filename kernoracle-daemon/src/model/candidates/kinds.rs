@@ -173,44 +173,17 @@ fn kind(scene: &Scene<'_>, candidate: &Candidate) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::candidates::tests::{scene, woken};
     use crate::model::counted::Counted;
     use crate::model::vector::Vector;
-    use crate::runqueue::{Expected, Picks, RunQueues};
-    use crate::trace::event::{Body, Comm, Event, Task, Wake, WakeKind};
-
-    fn waiting(queues: &mut RunQueues, pid: u32, comm: &str) -> Sym {
-        let task = Task {
-            prio: 120,
-            ..Task::unknown(pid, Comm::new(comm))
-        };
-        queues.apply(&Event {
-            ts_ns: 1,
-            seq: 0,
-            cpu: 0,
-            body: Body::Wake(Wake {
-                kind: WakeKind::Wakeup,
-                waker_pid: 0,
-                target_cpu: 0,
-                task,
-            }),
-        });
-        queues.by_pid(0, pid).unwrap()
-    }
+    use crate::runqueue::RunQueues;
 
     /// Predicts what follows `current` among `others`. Returns what the first context says of each.
     fn predict(kinds: &mut Kinds, queues: &RunQueues, current: Sym, others: &[Sym]) -> Vec<f32> {
+        let counted = Counted::default();
         let scene = Scene {
-            queues,
-            counted: &Counted::default(),
-            cpu: 0,
-            current: queues.task(current),
-            now_ns: 2,
-            run: Expected::default(),
-            picks: Picks::default(),
             waiting: others.len(),
-            unnamed: Vector::ZERO,
-            current_since_ns: None,
-            last_woken: None,
+            ..scene(queues, &counted, current)
         };
         let candidates = others.iter().map(|&sym| Candidate {
             sym: Some(sym),
@@ -238,17 +211,17 @@ mod tests {
     fn a_new_task_is_known_by_its_role() {
         let mut queues = RunQueues::new();
         let mut kinds = Kinds::default();
-        let shell = waiting(&mut queues, 1, "sh");
-        let cat = waiting(&mut queues, 2, "cat");
+        let shell = woken(&mut queues, 1, "sh");
+        let cat = woken(&mut queues, 2, "cat");
         for pid in 10..30 {
             // Each one comes once and never again.
-            let child = waiting(&mut queues, pid, &format!("worker/{pid}"));
+            let child = woken(&mut queues, pid, &format!("worker/{pid}"));
             let p = round(&mut kinds, &queues, shell, &[child, cat]);
             let seen = (pid - 10) as f32;
             assert!((p[0] - seen / (seen + 0.5)).abs() < 1e-6, "{pid}: {p:?}");
             assert!(p[1] == 0.0, "{pid}: {p:?}");
         }
-        let two = [30, 31].map(|pid| waiting(&mut queues, pid, "worker/9"));
+        let two = [30, 31].map(|pid| woken(&mut queues, pid, "worker/9"));
         let p = round(&mut kinds, &queues, shell, &two);
         assert!(
             (p[0] - 10.0 / 20.5).abs() < 1e-6 && (p[0] - p[1]).abs() < 1e-6,
@@ -262,7 +235,7 @@ mod tests {
     fn behind_a_cut_nothing_is_counted() {
         let mut queues = RunQueues::new();
         let mut kinds = Kinds::default();
-        let [a, b] = [1, 2].map(|pid| waiting(&mut queues, pid, "a"));
+        let [a, b] = [1, 2].map(|pid| woken(&mut queues, pid, "a"));
         round(&mut kinds, &queues, a, &[b]);
         let p = predict(&mut kinds, &queues, a, &[b]);
         assert!((p[0] - 1.0 / 1.5).abs() < 1e-6, "one was counted: {p:?}");

@@ -285,3 +285,6 @@ fn log_from_now(ns: u64, now_ns: u64) -> f32 {
 fn sooner(due_ns: u64, leaves: f32, now_ns: u64) -> f32 {
     (3.0 * (leaves - log_from_now(due_ns, now_ns))).clamp(-1.0, 1.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,50 +242,17 @@ impl Nominees {
 mod tests {
     use super::*;
     use crate::baseline::Table;
+    use crate::model::candidates::tests::{scene, woken};
     use crate::model::frame::View;
     use crate::model::vector::Vector;
-    use crate::runqueue::{Expected, Picks, RunQueues};
-    use crate::trace::event::{Body, Comm, Event, Task, Wake, WakeKind};
+    use crate::runqueue::RunQueues;
 
     /// Tasks 1 to `count`, all woken.
     fn tasks(count: u32) -> (RunQueues, Vec<Sym>) {
         let mut queues = RunQueues::new();
-        for pid in 1..=count {
-            let task = Task {
-                prio: 120,
-                ..Task::unknown(pid, Comm::new("a"))
-            };
-            queues.apply(&Event {
-                ts_ns: 1,
-                seq: 0,
-                cpu: 0,
-                body: Body::Wake(Wake {
-                    kind: WakeKind::Wakeup,
-                    waker_pid: 0,
-                    target_cpu: 0,
-                    task,
-                }),
-            });
-        }
-        let syms = (1..=count).map(|pid| queues.by_pid(0, pid).expect("it lives"));
+        let syms = (1..=count).map(|pid| woken(&mut queues, pid, "a"));
         let syms = syms.collect();
         (queues, syms)
-    }
-
-    fn scene<'a>(queues: &'a RunQueues, counted: &'a Counted, current: Sym) -> Scene<'a> {
-        Scene {
-            queues,
-            counted,
-            cpu: 0,
-            current: queues.task(current),
-            now_ns: 2,
-            run: Expected::default(),
-            picks: Picks::default(),
-            waiting: 0,
-            unnamed: Vector::ZERO,
-            current_since_ns: None,
-            last_woken: None,
-        }
     }
 
     #[test]
