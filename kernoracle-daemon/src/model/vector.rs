@@ -101,7 +101,7 @@ pub fn add_differing_rows<const FUSED: bool, const N: usize, const OUT: usize>(
     from: &[f32; N],
     rows: &[Vector<OUT>],
 ) -> Vector<OUT> {
-    const { assert!(N % 8 == 0) };
+    const { assert!(N.is_multiple_of(8)) };
     let mut rest = Vector::<N>::ZERO;
     let mut differs = [0_u8; N];
     for i in 0..N {

@@ -183,7 +183,7 @@ struct Reader<'a> {
     known: &'a mut Known,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Entities above a task that has some.
     fn levels(&self) -> usize {
         if self.header.flags & flags::DEEP != 0 {
