@@ -279,6 +279,32 @@ fn wake<const ABOVE: usize>(kind: Kind, flags: u8, task: Task) -> Wake<ABOVE> {
     }
 }
 
+/// A kernel may have any of the fields without the others.
+#[test]
+fn each_optional_field_is_asked_for_by_itself() {
+    let record = wake::<SHALLOW>(Kind::Wakeup, 0, task(10, task_flags::ABOVE));
+    let mut known = known(&[card(10, 1, card_flags::FAIR)]);
+    let one = |field: usize| Present {
+        deadline: field == 0,
+        slice: field == 1,
+        vlag: field == 2,
+        vlag_shared: false,
+        delayed: field == 3,
+    };
+    for field in 0..4 {
+        let Body::Wake(wake) = event_of(&record, one(field), &mut known).body else {
+            panic!("no wake-up")
+        };
+        let fair = fair(&wake.task);
+        for entity in [&fair.own, &fair.parents[0]] {
+            let there = (entity.deadline.is_some(), entity.slice.is_some());
+            assert_eq!(there, (field == 0, field == 1), "{entity:?}");
+        }
+        let there = (fair.vlag.is_some(), fair.delayed.is_some());
+        assert_eq!(there, (field == 2, field == 3), "{fair:?}");
+    }
+}
+
 #[test]
 fn absent_fields_are_none_not_zero() {
     let record = wake::<0>(Kind::Waking, 0, task(10, 0));
