@@ -1,29 +1,21 @@
-//! The eBPF programs: loading, attaching, and which form of each the kernel took.
+//! The eBPF programs on trace points: loading, attaching, and which form of each the kernel took.
 
-use super::{
-    error::ProbeError,
-    offsets::{FIELDS, Layout},
-};
+mod iterator;
+mod object;
+mod told;
+
+pub use iterator::{load_iterator, run_iterator};
+pub use object::{object, object_with};
+pub use told::{ProgramTime, recursion_misses, time_programs, times};
+
+use super::error::ProbeError;
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::MapError,
-    programs::{Iter, Program, ProgramError},
-    sys::{Stats, enable_stats},
+    Btf, Ebpf,
+    programs::{Program, ProgramError},
 };
-use kernoracle_common::MAX_CPUS;
 use nix::errno::Errno;
-use std::{
-    fs, io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    thread,
-    time::Duration,
-};
+use std::{io, thread};
 use tracing::debug;
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kernoracle.bpf.o"));
-
-/// Name of the iterator program.
-const ITERATOR: &str = "iter_task";
 
 /// How a trace point is hooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,82 +91,6 @@ const HOOKED: [Hooked; 9] = [
 
 /// Name of the program that counts by next task, and the trace point that it is on.
 const COUNTING: (&str, &str) = ("count_next", "sched_switch");
-
-/// Creates the maps and prepares the programs, for this kernel and this choice of CPUs.
-pub fn object(
-    layout: &Layout,
-    btf: &Btf,
-    ring_bytes: u32,
-    cpus: &[u32],
-) -> Result<Ebpf, ProbeError> {
-    object_with(layout, btf, ring_bytes, cpus, None)
-}
-
-/// As [`object`], with room for so many names in the map of the counting program.
-pub fn object_with(
-    layout: &Layout,
-    btf: &Btf,
-    ring_bytes: u32,
-    cpus: &[u32],
-    names: Option<u32>,
-) -> Result<Ebpf, ProbeError> {
-    let mut mask = [0_u64; MAX_CPUS / 64];
-    for &cpu in cpus {
-        mask[cpu as usize / 64] |= 1 << (cpu % 64);
-    }
-    let all_cpus = u32::from(cpus.is_empty());
-    let prev_state_arg = u32::from(layout.prev_state_arg);
-    let level_shift = (ring_bytes / 8).ilog2();
-    let one_cpu = u32::from(one_cpu());
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(Some(btf))
-        .map_max_entries("RECORDS", ring_bytes)
-        .override_global("PREV_STATE_ARG", &prev_state_arg, true)
-        .override_global("LEVEL_SHIFT", &level_shift, true)
-        .override_global("ALL_CPUS", &all_cpus, true)
-        .override_global("ONE_CPU", &one_cpu, true)
-        .override_global("CPU_MASK", &mask, true);
-    if let Some(names) = names {
-        loader.map_max_entries("NEXT_COUNTS", names);
-    }
-    for (field, offset) in FIELDS.iter().zip(&layout.offsets) {
-        loader.override_global(field.global, offset, true);
-    }
-    loader
-        .load(OBJECT)
-        .map_err(|error| object_error(error, ring_bytes))
-}
-
-fn object_error(error: EbpfError, ring_bytes: u32) -> ProbeError {
-    match error {
-        EbpfError::MapError(MapError::CreateError {
-            name,
-            io_error: source,
-        }) => {
-            if not_permitted(&source) {
-                ProbeError::NotPermitted {
-                    what: format!("creating the BPF map {name}"),
-                }
-            } else if name == "RECORDS" {
-                ProbeError::RingTooLarge {
-                    bytes: ring_bytes,
-                    source,
-                }
-            } else {
-                ProbeError::Map { map: name, source }
-            }
-        }
-        EbpfError::MapError(MapError::SyscallError(error)) if not_permitted(&error.io_error) => {
-            ProbeError::NotPermitted {
-                what: error.call.to_owned(),
-            }
-        }
-        other => ProbeError::Object {
-            reason: one_line(&other),
-        },
-    }
-}
 
 /// The machine can have but one CPU.
 fn one_cpu() -> bool {
@@ -304,112 +220,10 @@ fn attach_one(hooked: Hooked, program: &mut Program) -> Result<(), ProbeError> {
     })
 }
 
-/// Loads the task iterator; `None` with the reason if this kernel has none.
-pub fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<Result<(), String>, ProbeError> {
-    let iterator: &mut Iter = iterator(ebpf)?;
-    Ok(iterator.load("task", btf).map_err(|error| {
-        debug!(program = ITERATOR, %error, "refused");
-        one_line(&errno(error))
-    }))
-}
-
-/// Runs the loaded iterator over all tasks.
-pub fn run_iterator(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    let read = |source: io::Error| ProbeError::Read {
-        what: "the task iterator",
-        source,
-    };
-    let iterator = iterator(ebpf)?;
-    let link = iterator
-        .attach()
-        .and_then(|id| iterator.take_link(id))
-        .map_err(|error| read(errno(error)))?;
-    let mut file = link
-        .into_file()
-        .map_err(|error| read(io::Error::other(error)))?;
-    // The program writes to the ring, nothing to the file: the read ends at once, when it has run.
-    io::copy(&mut file, &mut io::sink()).map_err(read)?;
-    Ok(())
-}
-
-fn iterator(ebpf: &mut Ebpf) -> Result<&mut Iter, ProbeError> {
-    match program(ebpf, ITERATOR)? {
-        Program::Iter(iterator) => Ok(iterator),
-        _ => Err(ProbeError::Object {
-            reason: format!("{ITERATOR} is no iterator"),
-        }),
-    }
-}
-
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, ProbeError> {
     ebpf.program_mut(name).ok_or_else(|| ProbeError::Object {
         reason: format!("it has no program {name}"),
     })
-}
-
-/// Sum over the loaded programs of the times that the kernel skipped one, for it was already running on
-/// that CPU.
-pub fn recursion_misses(ebpf: &Ebpf) -> Result<u64, ProbeError> {
-    // Not there before 5.12.
-    let misses = told_of_each(ebpf, "recursion_misses:")?;
-    Ok(misses.into_iter().map(|(_, misses)| misses).sum())
-}
-
-/// What the kernel says under a name of each loaded program; 0 where it does not.
-fn told_of_each<'a>(ebpf: &'a Ebpf, name: &str) -> Result<Vec<(&'a str, u64)>, ProbeError> {
-    let mut told = Vec::new();
-    for (program_name, program) in ebpf.programs() {
-        let Ok(fd) = program.fd() else { continue };
-        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-        let info = fs::read_to_string(path).map_err(|source| ProbeError::Read {
-            what: "a program's counters",
-            source,
-        })?;
-        let number = info.lines().find_map(|line| line.strip_prefix(name));
-        let number = number.and_then(|number| number.trim().parse().ok());
-        told.push((program_name, number.unwrap_or(0)));
-    }
-    Ok(told)
-}
-
-/// The kernel times every BPF program of the machine while what this gives is open (Linux 5.8 or later). That costs each call a little.
-pub fn time_programs() -> Result<OwnedFd, ProbeError> {
-    enable_stats(Stats::RunTime).map_err(|error| ProbeError::Read {
-        what: "program times (BPF_ENABLE_STATS)",
-        source: error.io_error,
-    })
-}
-
-/// What a program has taken while the kernel timed programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramTime {
-    pub name: String,
-    pub calls: u64,
-    /// In all of them.
-    pub time: Duration,
-}
-
-/// Of the loaded programs that were called while the kernel timed them.
-pub fn times(ebpf: &Ebpf) -> Result<Vec<ProgramTime>, ProbeError> {
-    let mut times = Vec::new();
-    for (name, program) in ebpf.programs() {
-        if program.fd().is_err() {
-            continue;
-        }
-        let info = program.info().map_err(|source| ProbeError::Read {
-            what: "a program's times",
-            source: io::Error::other(source),
-        })?;
-        if info.run_count() > 0 {
-            times.push(ProgramTime {
-                name: name.to_owned(),
-                calls: info.run_count(),
-                time: info.run_time(),
-            });
-        }
-    }
-    times.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(times)
 }
 
 /// What was used for each trace point, in a line.
@@ -463,6 +277,7 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::probe::{capabilities, kernel::Kernel};
+    use told::told_of_each;
 
     /// `None` where the kernel or the user cannot load programs, which is said.
     fn loadable() -> Option<(Kernel, Ebpf)> {

@@ -1,0 +1,87 @@
+//! The object with the programs in it: made for this kernel and these CPUs, not yet loaded.
+
+use super::{not_permitted, one_cpu, one_line};
+use crate::probe::{
+    error::ProbeError,
+    offsets::{FIELDS, Layout},
+};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, maps::MapError};
+use kernoracle_common::MAX_CPUS;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kernoracle.bpf.o"));
+
+/// Creates the maps and prepares the programs, for this kernel and this choice of CPUs.
+pub fn object(
+    layout: &Layout,
+    btf: &Btf,
+    ring_bytes: u32,
+    cpus: &[u32],
+) -> Result<Ebpf, ProbeError> {
+    object_with(layout, btf, ring_bytes, cpus, None)
+}
+
+/// As [`object`], with room for so many names in the map of the counting program.
+pub fn object_with(
+    layout: &Layout,
+    btf: &Btf,
+    ring_bytes: u32,
+    cpus: &[u32],
+    names: Option<u32>,
+) -> Result<Ebpf, ProbeError> {
+    let mut mask = [0_u64; MAX_CPUS / 64];
+    for &cpu in cpus {
+        mask[cpu as usize / 64] |= 1 << (cpu % 64);
+    }
+    let all_cpus = u32::from(cpus.is_empty());
+    let prev_state_arg = u32::from(layout.prev_state_arg);
+    let level_shift = (ring_bytes / 8).ilog2();
+    let one_cpu = u32::from(one_cpu());
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        .map_max_entries("RECORDS", ring_bytes)
+        .override_global("PREV_STATE_ARG", &prev_state_arg, true)
+        .override_global("LEVEL_SHIFT", &level_shift, true)
+        .override_global("ALL_CPUS", &all_cpus, true)
+        .override_global("ONE_CPU", &one_cpu, true)
+        .override_global("CPU_MASK", &mask, true);
+    if let Some(names) = names {
+        loader.map_max_entries("NEXT_COUNTS", names);
+    }
+    for (field, offset) in FIELDS.iter().zip(&layout.offsets) {
+        loader.override_global(field.global, offset, true);
+    }
+    loader
+        .load(OBJECT)
+        .map_err(|error| object_error(error, ring_bytes))
+}
+
+fn object_error(error: EbpfError, ring_bytes: u32) -> ProbeError {
+    match error {
+        EbpfError::MapError(MapError::CreateError {
+            name,
+            io_error: source,
+        }) => {
+            if not_permitted(&source) {
+                ProbeError::NotPermitted {
+                    what: format!("creating the BPF map {name}"),
+                }
+            } else if name == "RECORDS" {
+                ProbeError::RingTooLarge {
+                    bytes: ring_bytes,
+                    source,
+                }
+            } else {
+                ProbeError::Map { map: name, source }
+            }
+        }
+        EbpfError::MapError(MapError::SyscallError(error)) if not_permitted(&error.io_error) => {
+            ProbeError::NotPermitted {
+                what: error.call.to_owned(),
+            }
+        }
+        other => ProbeError::Object {
+            reason: one_line(&other),
+        },
+    }
+}
