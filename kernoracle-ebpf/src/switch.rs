@@ -21,16 +21,22 @@ const MAX_DEPTH: u32 = 64;
 #[inline(always)]
 pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u32) -> Option<()> {
     let own = recording()?;
-    let (prev_pointers, next_pointers) = (Pointers::of::<M>(prev), Pointers::of::<M>(next));
     let here = Here::new()?;
     let (prev_pid, next_pid) = (task::pid::<M>(prev), task::pid::<M>(next));
-    // Of each CPU: the reader may be on one that is not recorded.
-    idle(here.state, prev_pid, next_pid);
+    // Of each CPU, recorded or not: the reader may be on any.
+    let idle = || idle(here.state, prev_pid, next_pid);
+    if paused() {
+        idle();
+        return if selected(here.cpu) {
+            pass::<M>(here, own, prev, next)
+        } else {
+            None
+        };
+    }
+    let (prev_pointers, next_pointers) = (Pointers::of::<M>(prev), Pointers::of::<M>(next));
+    idle();
     if !selected(here.cpu) {
         return None;
-    }
-    if paused() {
-        return pass::<M>(here, own, prev, next);
     }
     let flags = if preempt { flags::PREEMPT } else { 0 };
     if own != 0 {

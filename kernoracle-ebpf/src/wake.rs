@@ -18,7 +18,6 @@ use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags};
 #[inline(always)]
 pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
     let own = recording()?;
-    let pointers = Pointers::of::<M>(woken);
     if paused() || own != 0 && task::tgid::<M>(woken) == own {
         return None;
     }
@@ -40,7 +39,7 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
         }
         return None;
     }
-    emit::<M>(here, Kind::Waking, 0, waker, pointers)
+    emit::<M>(here, Kind::Waking, 0, waker, Pointers::of::<M>(woken))
 }
 
 #[inline(always)]
