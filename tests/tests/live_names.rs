@@ -115,8 +115,13 @@ fn names_follow_renames_execs_and_reused_pids() {
                 parent_pid,
                 comm,
                 ..
-            } if *parent_pid == parent => {
-                names.insert(*pid, *comm);
+            } => {
+                if *parent_pid == parent {
+                    names.insert(*pid, *comm);
+                } else {
+                    // Whoever forks next gets the pid that the workers ask for.
+                    names.remove(pid);
+                }
             }
             Body::Rename { pid, comm, .. } | Body::Exec { pid, comm, .. } => {
                 if let Some(name) = names.get_mut(pid) {
@@ -127,7 +132,7 @@ fn names_follow_renames_execs_and_reused_pids() {
             Body::Switch(switch) => {
                 let prev = &switch.prev;
                 if let Some(name) = names.get(&prev.pid) {
-                    assert_eq!(prev.comm, *name, "{event:?}");
+                    assert_eq!(prev.comm, *name, "of {}: {event:?}", prev.pid);
                     told.entry(prev.pid).or_default().insert(*name);
                     checked += 1;
                 }
