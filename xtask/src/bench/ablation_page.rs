@@ -8,7 +8,7 @@ use super::{
     machine::About,
     page::command_line,
     paired::Paired,
-    tables::{markdown, or_dash},
+    markdown::{markdown, or_dash},
 };
 
 /// Results without one part.

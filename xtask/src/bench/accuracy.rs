@@ -19,7 +19,8 @@ use super::{
     quiet::Noise,
     recordings::{self, Recording},
     series::{self, Series},
-    tables::{self, percent},
+    markdown::percent,
+    miscounts::miscounts,
 };
 use crate::workspace::Workspace;
 
@@ -263,7 +264,7 @@ fn too_little(quick: bool, online: &Results) -> Option<String> {
 }
 
 fn verdict(quick: bool, online: &Results) -> ExitCode {
-    let mut wrong = tables::miscounts(online);
+    let mut wrong = miscounts(online);
     if quick {
         wrong.extend(baselines_ahead(online));
     }

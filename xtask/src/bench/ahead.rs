@@ -2,7 +2,7 @@
 
 use super::{
     figures::{LoadResult, Results, TOP1, at, count},
-    tables::{headings, markdown, or_dash},
+    markdown::{headings, markdown, or_dash},
 };
 
 /// Causes of misses that come after the prediction.

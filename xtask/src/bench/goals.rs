@@ -6,7 +6,7 @@ use super::{
         TOP1, mean,
     },
     loads::Load,
-    tables::{bits, percent},
+    markdown::{bits, percent},
 };
 
 const MACRO_TOP1: f64 = 0.93;

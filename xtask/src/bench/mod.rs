@@ -26,6 +26,8 @@ mod goals;
 mod keep_off;
 mod loads;
 mod machine;
+mod markdown;
+mod miscounts;
 mod page;
 mod paired;
 mod quiet;

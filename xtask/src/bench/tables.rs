@@ -1,79 +1,13 @@
-//! Markdown tables, padded so that they can be read as text too.
-
-use comfy_table::{CellAlignment, Table, presets};
+//! The tables of the page on accuracy.
 
 use super::{
     figures::{
         AGAIN, BITS, ECE, END, FIRST, LoadResult, REFINED, REFINED_ECE, RUN_TIME, RUNNING_MEDIAN,
-        Results, Spread, TOP1, TOP1_BUSY, TOP5, count, mean,
+        Results, TOP1, TOP1_BUSY, TOP5, mean,
     },
     goals::{Goal, Measured, behind},
+    markdown::{Unit, headings, markdown, or_dash, prose},
 };
-
-/// A share.
-pub fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
-pub fn bits(bits: f64) -> String {
-    format!("{bits:.3}")
-}
-
-/// How a column prints its figure; the unit is in its heading.
-#[derive(Clone, Copy)]
-enum Unit {
-    /// In percent.
-    Share,
-    Plain,
-}
-
-impl Unit {
-    fn one(self, value: f64) -> String {
-        match self {
-            Self::Share => format!("{:.1}", 100.0 * value),
-            Self::Plain => format!("{value:.3}"),
-        }
-    }
-
-    /// `median (min–max)`; of one round the median alone.
-    fn spread(self, spread: Option<Spread>, rounds: usize) -> String {
-        let Some(Spread { median, min, max }) = spread else {
-            return dash();
-        };
-        if rounds < 2 {
-            return self.one(median);
-        }
-        format!("{} ({}–{})", self.one(median), self.one(min), self.one(max))
-    }
-}
-
-fn dash() -> String {
-    "-".to_owned()
-}
-
-pub fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
-    value.map_or_else(dash, text)
-}
-
-/// Headings and rows as Markdown. The first column is text, the others are numbers.
-pub fn markdown(headings: &[String], rows: Vec<Vec<String>>) -> String {
-    aligned(headings, rows, CellAlignment::Right)
-}
-
-fn aligned(headings: &[String], rows: Vec<Vec<String>>, alignment: CellAlignment) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
-    table.set_header(headings);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(alignment);
-    }
-    table.add_rows(rows);
-    format!("{table}\n")
-}
-
-pub fn headings(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
 
 struct Column {
     heading: String,
@@ -175,7 +109,7 @@ pub fn goals(goals: &[Goal]) -> String {
         })
         .collect();
     let names = headings(&["figure", "goal", "reached", "holds?"]);
-    aligned(&names, rows, CellAlignment::Left)
+    prose(&names, rows)
 }
 
 /// Frozen against frozen after training on everything, and against learning online.
@@ -344,38 +278,6 @@ pub fn counts(online: &Results) -> String {
     markdown(&names, rows)
 }
 
-/// What is wrong with the counts, one line each: `seen = scored + unscored`, nothing lost, nothing cut off.
-pub fn miscounts(online: &Results) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for result in &online.0 {
-        for (at, round) in result.rounds.iter().enumerate() {
-            let name = format!("{}, recording {}", result.load.name, at + 1);
-            let seen = count(round, "/all/seen");
-            let scored = count(round, "/all/scored");
-            let unscored: u64 = ["first", "gap", "broken", "overload"]
-                .iter()
-                .map(|reason| count(round, &format!("/all/unscored/{reason}")))
-                .sum();
-            if seen == 0 {
-                wrong.push(format!("{name}: no switch was seen"));
-            }
-            if seen != scored + unscored {
-                wrong.push(format!(
-                    "{name}: seen {seen} is not scored {scored} + unscored {unscored}"
-                ));
-            }
-            let lost = count(round, "/all/lost_events");
-            if lost > 0 {
-                wrong.push(format!("{name}: {lost} events were lost"));
-            }
-            if round["trace_lost"].is_object() {
-                wrong.push(format!("{name}: the file is cut off or damaged"));
-            }
-        }
-    }
-    wrong
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,22 +362,6 @@ mod tests {
         assert_eq!(row(&table, "redis")[6], "-");
         assert_eq!(row(&table, "desktop")[5..], ["72.0", "2.0"]);
         assert_eq!(row(&table, "**mean, left out**")[6], "2.0");
-    }
-
-    #[test]
-    fn counts_that_do_not_add_up_are_told() {
-        let mut online = results(&[("redis", &[0.5])], [0.1; 4]);
-        assert_eq!(miscounts(&online), [""; 0]);
-        let round = &mut online.0[0].rounds[0];
-        round["all"]["seen"] = json!(1002);
-        round["all"]["lost_events"] = json!(5);
-        assert_eq!(
-            miscounts(&online),
-            [
-                "redis, recording 1: seen 1002 is not scored 999 + unscored 2",
-                "redis, recording 1: 5 events were lost"
-            ]
-        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::part::{Goal, Measured, Part, TableOf};
-use crate::bench::{machine::About, tables::markdown};
+use crate::bench::{machine::About, markdown::markdown};
 
 pub struct Page<'a> {
     pub about: &'a About,
