@@ -132,8 +132,41 @@ pub struct Card {
     pub idle_cpu: u32,
 }
 
-/// Tells a task's card, which holds for all records of that pid behind this one, up to the next
-/// introduction. Not an event: it has no number, and what needs it is lost if there is no space for it.
+const CARD_WORDS: usize = size_of::<Card>() / size_of::<u64>();
+
+/// Odd, and otherwise arbitrary: the digits of the golden ratio and of square roots.
+const FACTORS: [u64; CARD_WORDS] = [
+    0x9e37_79b9_7f4a_7c15,
+    0x6a09_e667_f3bc_c909,
+    0xbb67_ae85_84ca_a73b,
+    0x3c6e_f372_fe94_f82b,
+    0xa54f_f53a_5f1d_36f1,
+];
+
+impl Card {
+    /// What stands for a card where one word has to do. 64 bits: two cards of a place have the same once in 2^64.
+    #[inline]
+    pub fn digest(self) -> u64 {
+        // SAFETY: a card has no padding, and the size of the words.
+        let words: [u64; CARD_WORDS] = unsafe { core::mem::transmute(self) };
+        let mut sum = 1_u64;
+        let mut word = 0;
+        while word < CARD_WORDS {
+            let value = words[word];
+            // A product with an odd factor moves bits up only.
+            sum = sum.wrapping_add((value ^ value >> 32).wrapping_mul(FACTORS[word]));
+            word += 1;
+        }
+        sum
+    }
+}
+
+/// What a record has of its task's card: the upper byte of the [`Card::digest`].
+pub const fn check(digest: u64) -> u8 {
+    (digest >> 56) as u8
+}
+
+/// Tells a task's card, which holds for the records of that pid behind this one that have its [`check`]. Not an event: it has no number, and what needs it is lost if there is no space for it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Introduction {
@@ -163,7 +196,8 @@ pub struct Task {
     pub cpu: u16,
     /// See [`task_flags`].
     pub flags: u8,
-    pub reserved: u8,
+    /// See [`check`]: tells this card from those that the task had before, or has now.
+    pub check: u8,
     /// `se.sum_exec_runtime`, ns.
     pub sum_exec_ns: u64,
     /// `se.vlag`, in the units of `vruntime`; 0 where the kernel has none.

@@ -7,6 +7,8 @@
 //!
 //! The ring keeps the order in which space was reserved. The word is set behind the reserve, so whoever finds it
 //! reserves later, and user space has read the card before the record that relies on it. Without space nothing is set.
+//! A program that has read a card before it changed, and writes behind one that has read it since, tells the old one again, and that is then what is
+//! told last: so each record has a byte of the digest, by which user space knows which of the last cards is meant.
 
 use crate::{
     mem::Mem,
@@ -14,22 +16,11 @@ use crate::{
     task::{self, Seen},
 };
 use aya_ebpf::{macros::map, maps::Array};
-use kernoracle_common::{Card, Introduction, Kind, MAX_CPUS, PLACES, card_flags, place};
+use kernoracle_common::{Card, Introduction, Kind, MAX_CPUS, PLACES, card_flags, check, place};
 
 /// Digests of what has been told, by [`place`]; 0 for none.
 #[map]
 static TOLD: Array<u64> = Array::with_max_entries((PLACES + MAX_CPUS) as u32, 0);
-
-const WORDS: usize = size_of::<Card>() / size_of::<u64>();
-
-/// Odd, and otherwise arbitrary: the digits of the golden ratio and of square roots.
-const FACTORS: [u64; WORDS] = [
-    0x9e37_79b9_7f4a_7c15,
-    0x6a09_e667_f3bc_c909,
-    0xbb67_ae85_84ca_a73b,
-    0x3c6e_f372_fe94_f82b,
-    0xa54f_f53a_5f1d_36f1,
-];
 
 /// Reads the card of a task.
 #[inline(always)]
@@ -61,14 +52,14 @@ pub fn card<M: Mem>(seen: &Seen) -> Card {
     }
 }
 
-/// Tells the card if user space has another or none. Nothing if it had to be told and there is no space.
+/// Tells the card if user space has another or none, and returns its [`check`]. Nothing if it had to be told and there is no space.
 #[inline(always)]
-pub fn introduce(here: Here, card: Card, ts_ns: u64) -> Option<()> {
+pub fn introduce(here: Here, card: Card, ts_ns: u64) -> Option<u8> {
     let told = TOLD.get_ptr_mut(place(card.pid, card.idle_cpu) as u32)?;
-    let digest = digest(card);
+    let digest = card.digest();
     // SAFETY: a map value that programs on other CPUs change: volatile.
     if unsafe { told.read_volatile() } == digest {
-        return Some(());
+        return Some(check(digest));
     }
     let mut reserved = here.reserve_uncounted::<Introduction>(Kind::Introduction)?;
     // SAFETY: reserved memory of that type; then as above.
@@ -77,21 +68,5 @@ pub fn introduce(here: Here, card: Card, ts_ns: u64) -> Option<()> {
         told.write_volatile(digest);
     }
     reserved.submit(ts_ns, 0);
-    Some(())
-}
-
-/// 64 bits: two cards of a place have the same once in 2^64, and then the second is not told.
-#[inline(always)]
-fn digest(card: Card) -> u64 {
-    // SAFETY: `Card` has no padding, and the size of the words.
-    let words: [u64; WORDS] = unsafe { core::mem::transmute(card) };
-    let mut sum = 1_u64;
-    let mut word = 0;
-    while word < WORDS {
-        let value = words[word];
-        // A product with an odd factor moves bits up only.
-        sum = sum.wrapping_add((value ^ value >> 32).wrapping_mul(FACTORS[word]));
-        word += 1;
-    }
-    sum
+    Some(check(digest))
 }

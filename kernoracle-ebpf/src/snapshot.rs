@@ -41,28 +41,34 @@ pub fn snapshot(task: Pointer) -> Option<()> {
     );
     let ts_ns = now_ns();
     here.produced(Kind::Snapshot, 1);
-    if introduce(here, card::<Direct>(&seen), ts_ns).is_none() {
+    let Some(check) = introduce(here, card::<Direct>(&seen), ts_ns) else {
         here.lose(Kind::Snapshot, 1);
         return None;
-    }
+    };
     if !seen.has_above() {
-        write::<Direct, 0>(here, 0, ts_ns, &seen)
+        write::<Direct, 0>(here, 0, ts_ns, &seen, check)
     } else if seen.is_deep() {
-        write::<Direct, DEEP>(here, flags::DEEP, ts_ns, &seen)
+        write::<Direct, DEEP>(here, flags::DEEP, ts_ns, &seen, check)
     } else {
-        write::<Direct, SHALLOW>(here, 0, ts_ns, &seen)
+        write::<Direct, SHALLOW>(here, 0, ts_ns, &seen, check)
     }
 }
 
 #[inline(always)]
-fn write<M: Mem, const ABOVE: usize>(here: Here, flags: u8, ts_ns: u64, seen: &Seen) -> Option<()> {
+fn write<M: Mem, const ABOVE: usize>(
+    here: Here,
+    flags: u8,
+    ts_ns: u64,
+    seen: &Seen,
+    check: u8,
+) -> Option<()> {
     let mut reserved = here.reserve::<Snapshot<ABOVE>>(Kind::Snapshot, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {
         (*record).state = field::<M, u32>(seen.task, &globals::STATE);
         (*record).reserved = 0;
-        seen.write::<M>(&raw mut (*record).task, true);
+        seen.write::<M>(&raw mut (*record).task, check, true);
         seen.write_above::<M, ABOVE>((&raw mut (*record).above).cast());
     }
     reserved.submit(ts_ns, flags);

@@ -12,7 +12,7 @@ use crate::{
     task::{self, Pointers, Seen},
 };
 use kernoracle_common::{
-    DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, flags, task_flags,
+    Card, DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, check, flags, task_flags,
 };
 
 /// Levels beyond which a hierarchy is taken for a reading error.
@@ -58,24 +58,36 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
     check_depth(here, &next);
     let ts_ns = now_ns();
     here.produced(Kind::Switch, 1);
-    if introduce(here, card::<M>(&prev), ts_ns).is_none()
-        || introduce(here, card::<M>(&next), ts_ns).is_none()
-    {
-        here.lose(Kind::Switch, 1);
-        return None;
-    }
+    let (prev_check, next_check) = introduce_both(here, card::<M>(&prev), card::<M>(&next), ts_ns)?;
     let shared = prev.has_above() && next.has_above() && prev.parent == next.parent;
     let switch = Switched {
         here,
         ts_ns,
         prev_state,
-        prev: From::Task(prev),
+        prev: From::Task(prev, prev_check),
         prev_has_above: prev.has_above(),
         next,
+        next_check,
         next_has_above: next.has_above() && !shared,
     };
     let flags = if shared { flags | flags::SHARED } else { flags };
     switch.emit::<M>(flags, prev.is_deep() || next.is_deep())
+}
+
+/// Introduces the tasks of a switch that has been counted. Returns the checks of their cards; if there is no space, the switch is lost.
+#[inline(always)]
+fn introduce_both(here: Here, prev: Card, next: Card, ts_ns: u64) -> Option<(u8, u8)> {
+    let prev = introduce(here, prev, ts_ns);
+    let next = if prev.is_some() {
+        introduce(here, next, ts_ns)
+    } else {
+        None
+    };
+    if let (Some(prev), Some(next)) = (prev, next) {
+        return Some((prev, next));
+    }
+    here.lose(Kind::Switch, 1);
+    None
 }
 
 /// Keeps the time that the CPU is idle, of which the reader may take more than of busy time.
@@ -113,7 +125,8 @@ fn pass<M: Mem>(here: Here, own: u32, prev: Pointer, next: Pointer) -> Option<()
 /// Where prev is read from.
 #[derive(Clone, Copy)]
 enum From {
-    Task(Seen),
+    /// With the check of its card.
+    Task(Seen, u8),
     Displaced(*const Displaced),
 }
 
@@ -125,6 +138,8 @@ struct Switched {
     prev: From,
     prev_has_above: bool,
     next: Seen,
+    /// Of its card.
+    next_check: u8,
     /// And not those of prev.
     next_has_above: bool,
 }
@@ -163,8 +178,8 @@ impl Switched {
             let above = (&raw mut (*record).above).cast::<Entity>();
             let to = &raw mut (*record).prev;
             match self.prev {
-                From::Task(prev) => {
-                    prev.write::<M>(to, false);
+                From::Task(prev, check) => {
+                    prev.write::<M>(to, check, false);
                     prev.write_above::<M, PREV>(above);
                 }
                 From::Displaced(kept) => {
@@ -180,7 +195,8 @@ impl Switched {
                     }
                 }
             }
-            self.next.write::<M>(&raw mut (*record).next, false);
+            self.next
+                .write::<M>(&raw mut (*record).next, self.next_check, false);
             self.next.write_above::<M, NEXT>(above.add(PREV));
         }
         reserved.submit(self.ts_ns, flags);
@@ -205,8 +221,9 @@ fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Seen, prev_state: u32) -
         } else {
             flags
         });
-        (*kept).card = card::<M>(&prev);
-        prev.write::<M>(&raw mut (*kept).task, false);
+        let card = card::<M>(&prev);
+        (*kept).card = card;
+        prev.write::<M>(&raw mut (*kept).task, check(card.digest()), false);
         if prev.has_above() {
             prev.write_above::<M, DEEP>((&raw mut (*kept).above).cast());
         }
@@ -234,12 +251,7 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
         let ts_ns = now_ns();
         here.produced(Kind::Switch, 1);
         // Its card of then: it may have another name by now, and another task its place.
-        if introduce(here, (*kept).card, ts_ns).is_none()
-            || introduce(here, card::<M>(&next), ts_ns).is_none()
-        {
-            here.lose(Kind::Switch, 1);
-            return None;
-        }
+        let (_, next_check) = introduce_both(here, (*kept).card, card::<M>(&next), ts_ns)?;
         let kept_flags = (*kept).flags as u8 | flags::MERGED;
         let switch = Switched {
             here,
@@ -248,6 +260,7 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
             prev: From::Displaced(kept),
             prev_has_above: (*kept).task.flags & task_flags::ABOVE != 0,
             next,
+            next_check,
             next_has_above: next.has_above(),
         };
         switch.emit::<M>(kept_flags, kept_flags & flags::DEEP != 0 || next.is_deep())

@@ -172,13 +172,13 @@ impl Seen {
         )
     }
 
-    /// Writes the task. `on_cpu`: whether it matters that it runs.
+    /// Writes the task, whose card has that `check`. `on_cpu`: whether it matters that it runs.
     ///
     /// # Safety
     ///
     /// `dst` points to reserved ring memory or to a map value.
     #[inline(always)]
-    pub unsafe fn write<M: Mem>(&self, dst: *mut Task, on_cpu: bool) {
+    pub unsafe fn write<M: Mem>(&self, dst: *mut Task, check: u8, on_cpu: bool) {
         let task = self.task;
         let se = SE.load();
         let mut flags = 0;
@@ -199,7 +199,7 @@ impl Seen {
             (*dst).pid = self.pid;
             (*dst).cpu = self.cpu as u16;
             (*dst).flags = flags;
-            (*dst).reserved = 0;
+            (*dst).check = check;
             if self.is_fair() {
                 (*dst).sum_exec_ns = nested::<M, u64>(task, se, &SE_SUM_EXEC);
                 (*dst).vlag = nested::<M, u64>(task, se, &SE_VLAG).cast_signed();

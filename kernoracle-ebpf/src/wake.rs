@@ -104,10 +104,10 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         here.produced_alone(2);
         2
     };
-    if introduce(here, card::<M>(&seen), ts_ns).is_none() {
+    let Some(check) = introduce(here, card::<M>(&seen), ts_ns) else {
         here.lose(kind, events);
         return None;
-    }
+    };
     let wake = Woken {
         here,
         kind,
@@ -115,6 +115,7 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         ts_ns,
         waker_pid,
         seen,
+        check,
     };
     if !seen.has_above() {
         wake.write::<M, 0>(flags)
@@ -133,6 +134,8 @@ struct Woken {
     ts_ns: u64,
     waker_pid: u32,
     seen: Seen,
+    /// Of its card.
+    check: u8,
 }
 
 impl Woken {
@@ -144,7 +147,8 @@ impl Woken {
         unsafe {
             (*record).waker_pid = self.waker_pid;
             (*record).reserved = 0;
-            self.seen.write::<M>(&raw mut (*record).task, false);
+            self.seen
+                .write::<M>(&raw mut (*record).task, self.check, false);
             self.seen
                 .write_above::<M, ABOVE>((&raw mut (*record).above).cast());
         }

@@ -6,9 +6,9 @@ use super::{
     figures::{BITS, REFINED, Results, TOP1},
     loads::LOADS,
     machine::About,
+    markdown::{markdown, or_dash},
     page::command_line,
     paired::Paired,
-    markdown::{markdown, or_dash},
 };
 
 /// Results without one part.

@@ -15,12 +15,12 @@ use super::{
     keep_off::Programs,
     loads::{self, LOADS, Load},
     machine::{self, About, Plan},
+    markdown::percent,
+    miscounts::miscounts,
     page::{Page, Source},
     quiet::Noise,
     recordings::{self, Recording},
     series::{self, Series},
-    markdown::percent,
-    miscounts::miscounts,
 };
 use crate::workspace::Workspace;
 

@@ -13,11 +13,12 @@ use super::introduced::Introduced;
 use crate::trace::event::{self, Body, Comm, Event, WakeKind};
 use bytes::{plain, with_above};
 use kernoracle_common::{
-    Card, DEEP, Entity, Header, Introduction, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task,
-    Wake, flags, task_flags,
+    DEEP, Entity, Header, Introduction, Kind, Life, Migrate, SHALLOW, Snapshot, Switch, Task, Wake,
+    flags, task_flags,
 };
 use queues::Queues;
-use task::{name, task};
+pub(super) use task::name;
+use task::task;
 
 /// Which of the optional fields the kernel has.
 #[expect(
@@ -47,7 +48,8 @@ pub enum BadRecord {
         len: usize,
         expected: usize,
     },
-    #[error("a record of pid {pid}, which was not introduced")]
+    /// No card of that pid is known that has the record's check.
+    #[error("a record of pid {pid}, which was not introduced as it is now")]
     Stranger { pid: u32 },
 }
 
@@ -146,10 +148,7 @@ pub fn decode<'a>(
         }
         Kind::Introduction => {
             let Introduction { header: _, card } = plain(bytes, Kind::Introduction)?;
-            reader.known.introduced.add(Card {
-                comm: name(card.comm),
-                ..card
-            });
+            reader.known.introduced.add(card);
             return Ok(None);
         }
     };

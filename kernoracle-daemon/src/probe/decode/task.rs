@@ -17,7 +17,7 @@ pub(super) fn task(
         pid,
         cpu,
         flags,
-        reserved: _,
+        check,
         sum_exec_ns,
         vlag,
         vruntime,
@@ -37,7 +37,7 @@ pub(super) fn task(
         flags: card,
         idle_cpu: _,
     } = *introduced
-        .get(pid, cpu.into())
+        .get(pid, cpu.into(), check)
         .ok_or(BadRecord::Stranger { pid })?;
     // To the last field: what lies there is of another task.
     let event::Task {
@@ -119,7 +119,7 @@ fn entity(queues: &mut Queues, present: Present, entity: Entity, into: &mut even
 }
 
 /// Zeroes what lies behind the end: the kernel leaves an old name's rest there.
-pub(super) fn name(mut comm: [u8; 16]) -> [u8; 16] {
+pub(in crate::probe) fn name(mut comm: [u8; 16]) -> [u8; 16] {
     // 15 bytes and a zero: a name that was read while it changed may lack the zero.
     let len = comm
         .iter()
