@@ -13,7 +13,7 @@ pub mod paper;
 mod parallel;
 mod plot;
 mod prefetch;
-mod priority;
+pub mod priority;
 pub mod probe;
 pub mod report;
 pub mod runqueue;
