@@ -145,7 +145,11 @@ const FACTORS: [u64; CARD_WORDS] = [
 
 impl Card {
     /// What stands for a card where one word has to do. 64 bits: two cards of a place have the same once in 2^64.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "in a program, a call is a BPF function of its own, which gets the card through memory"
+    )]
+    #[inline(always)]
     pub fn digest(self) -> u64 {
         // SAFETY: a card has no padding, and the size of the words.
         let words: [u64; CARD_WORDS] = unsafe { core::mem::transmute(self) };
@@ -305,6 +309,16 @@ impl Counters {
     }
 }
 
+/// Indexes of [`PerCpu::checks`]. What can be interrupted by another has a slot of its own.
+pub mod slot {
+    /// The task that leaves in a switch.
+    pub const PREV: usize = 0;
+    /// The task that enters in a switch.
+    pub const NEXT: usize = 1;
+    pub const WOKEN: usize = 2;
+    pub const SNAPSHOT: usize = 3;
+}
+
 /// What each CPU keeps between records.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -322,6 +336,8 @@ pub struct PerCpu {
     pub idle_ns: u64,
     /// When the idle task came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
     pub idle_since_ns: u64,
+    /// The [`check`]s of the cards of the record that is being written, by [`slot`].
+    pub checks: [u8; 8],
     /// The task that is being woken, whose `sched_wakeup` tells of its `sched_waking` too; 0 if none.
     pub waking_pid: u32,
     /// Who wakes it.

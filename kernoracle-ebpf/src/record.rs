@@ -97,6 +97,20 @@ impl Here {
         })
     }
 
+    /// Keeps the check of a card for the record that will need it.
+    #[inline(always)]
+    pub fn keep_check(self, slot: usize, check: u8) {
+        // SAFETY: `state` is a map value. Volatile: as in [`Self::check`].
+        unsafe { (&raw mut (*self.state).checks[slot]).write_volatile(check) };
+    }
+
+    /// The check that was kept.
+    #[inline(always)]
+    pub fn check(self, slot: usize) -> u8 {
+        // SAFETY: `state` is a map value. Volatile, or the compiler keeps the value at hand after all.
+        unsafe { (&raw const (*self.state).checks[slot]).read_volatile() }
+    }
+
     /// Counts a switch from or to the daemon that is left out.
     #[inline(always)]
     pub fn left_out(self) {

@@ -11,7 +11,7 @@ use crate::{
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, flags};
+use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, flags, slot};
 
 #[inline(always)]
 pub fn snapshot(task: Pointer) -> Option<()> {
@@ -41,33 +41,28 @@ pub fn snapshot(task: Pointer) -> Option<()> {
     );
     let ts_ns = now_ns();
     here.produced(Kind::Snapshot, 1);
-    let Some(check) = introduce(here, card::<Direct>(&seen), ts_ns) else {
+    if introduce(here, card::<Direct>(&seen), slot::SNAPSHOT, ts_ns).is_none() {
         here.lose(Kind::Snapshot, 1);
         return None;
-    };
+    }
     if !seen.has_above() {
-        write::<Direct, 0>(here, 0, ts_ns, &seen, check)
+        write::<Direct, 0>(here, 0, ts_ns, &seen)
     } else if seen.is_deep() {
-        write::<Direct, DEEP>(here, flags::DEEP, ts_ns, &seen, check)
+        write::<Direct, DEEP>(here, flags::DEEP, ts_ns, &seen)
     } else {
-        write::<Direct, SHALLOW>(here, 0, ts_ns, &seen, check)
+        write::<Direct, SHALLOW>(here, 0, ts_ns, &seen)
     }
 }
 
 #[inline(always)]
-fn write<M: Mem, const ABOVE: usize>(
-    here: Here,
-    flags: u8,
-    ts_ns: u64,
-    seen: &Seen,
-    check: u8,
-) -> Option<()> {
+fn write<M: Mem, const ABOVE: usize>(here: Here, flags: u8, ts_ns: u64, seen: &Seen) -> Option<()> {
     let mut reserved = here.reserve::<Snapshot<ABOVE>>(Kind::Snapshot, 1)?;
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {
         (*record).state = field::<M, u32>(seen.task, &globals::STATE);
         (*record).reserved = 0;
+        let check = here.check(slot::SNAPSHOT);
         seen.write::<M>(&raw mut (*record).task, check, true);
         seen.write_above::<M, ABOVE>((&raw mut (*record).above).cast());
     }

@@ -12,7 +12,8 @@ use crate::{
     task::{self, Pointers, Seen},
 };
 use kernoracle_common::{
-    Card, DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, check, flags, task_flags,
+    Card, DEEP, Displaced, Entity, Kind, PerCpu, SHALLOW, Switch, Task, check, flags, slot,
+    task_flags,
 };
 
 /// Levels beyond which a hierarchy is taken for a reading error.
@@ -58,36 +59,31 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
     check_depth(here, &next);
     let ts_ns = now_ns();
     here.produced(Kind::Switch, 1);
-    let (prev_check, next_check) = introduce_both(here, card::<M>(&prev), card::<M>(&next), ts_ns)?;
+    introduce_both(here, card::<M>(&prev), card::<M>(&next), ts_ns)?;
     let shared = prev.has_above() && next.has_above() && prev.parent == next.parent;
     let switch = Switched {
         here,
         ts_ns,
         prev_state,
-        prev: From::Task(prev, prev_check),
+        prev: From::Task(prev),
         prev_has_above: prev.has_above(),
         next,
-        next_check,
         next_has_above: next.has_above() && !shared,
     };
     let flags = if shared { flags | flags::SHARED } else { flags };
     switch.emit::<M>(flags, prev.is_deep() || next.is_deep())
 }
 
-/// Introduces the tasks of a switch that has been counted. Returns the checks of their cards; if there is no space, the switch is lost.
+/// Introduces the tasks of a switch that has been counted; if there is no space, the switch is lost.
 #[inline(always)]
-fn introduce_both(here: Here, prev: Card, next: Card, ts_ns: u64) -> Option<(u8, u8)> {
-    let prev = introduce(here, prev, ts_ns);
-    let next = if prev.is_some() {
-        introduce(here, next, ts_ns)
-    } else {
-        None
-    };
-    if let (Some(prev), Some(next)) = (prev, next) {
-        return Some((prev, next));
+fn introduce_both(here: Here, prev: Card, next: Card, ts_ns: u64) -> Option<()> {
+    if introduce(here, prev, slot::PREV, ts_ns).is_none()
+        || introduce(here, next, slot::NEXT, ts_ns).is_none()
+    {
+        here.lose(Kind::Switch, 1);
+        return None;
     }
-    here.lose(Kind::Switch, 1);
-    None
+    Some(())
 }
 
 /// Keeps the time that the CPU is idle, of which the reader may take more than of busy time.
@@ -125,8 +121,7 @@ fn pass<M: Mem>(here: Here, own: u32, prev: Pointer, next: Pointer) -> Option<()
 /// Where prev is read from.
 #[derive(Clone, Copy)]
 enum From {
-    /// With the check of its card.
-    Task(Seen, u8),
+    Task(Seen),
     Displaced(*const Displaced),
 }
 
@@ -138,8 +133,6 @@ struct Switched {
     prev: From,
     prev_has_above: bool,
     next: Seen,
-    /// Of its card.
-    next_check: u8,
     /// And not those of prev.
     next_has_above: bool,
 }
@@ -178,7 +171,8 @@ impl Switched {
             let above = (&raw mut (*record).above).cast::<Entity>();
             let to = &raw mut (*record).prev;
             match self.prev {
-                From::Task(prev, check) => {
+                From::Task(prev) => {
+                    let check = self.here.check(slot::PREV);
                     prev.write::<M>(to, check, false);
                     prev.write_above::<M, PREV>(above);
                 }
@@ -195,8 +189,8 @@ impl Switched {
                     }
                 }
             }
-            self.next
-                .write::<M>(&raw mut (*record).next, self.next_check, false);
+            let check = self.here.check(slot::NEXT);
+            self.next.write::<M>(&raw mut (*record).next, check, false);
             self.next.write_above::<M, NEXT>(above.add(PREV));
         }
         reserved.submit(self.ts_ns, flags);
@@ -251,7 +245,7 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
         let ts_ns = now_ns();
         here.produced(Kind::Switch, 1);
         // Its card of then: it may have another name by now, and another task its place.
-        let (_, next_check) = introduce_both(here, (*kept).card, card::<M>(&next), ts_ns)?;
+        introduce_both(here, (*kept).card, card::<M>(&next), ts_ns)?;
         let kept_flags = (*kept).flags as u8 | flags::MERGED;
         let switch = Switched {
             here,
@@ -260,7 +254,6 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
             prev: From::Displaced(kept),
             prev_has_above: (*kept).task.flags & task_flags::ABOVE != 0,
             next,
-            next_check,
             next_has_above: next.has_above(),
         };
         switch.emit::<M>(kept_flags, kept_flags & flags::DEEP != 0 || next.is_deep())

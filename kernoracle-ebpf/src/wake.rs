@@ -13,7 +13,7 @@ use crate::{
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags};
+use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags, slot};
 
 #[inline(always)]
 pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
@@ -104,10 +104,10 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         here.produced_alone(2);
         2
     };
-    let Some(check) = introduce(here, card::<M>(&seen), ts_ns) else {
+    if introduce(here, card::<M>(&seen), slot::WOKEN, ts_ns).is_none() {
         here.lose(kind, events);
         return None;
-    };
+    }
     let wake = Woken {
         here,
         kind,
@@ -115,7 +115,6 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         ts_ns,
         waker_pid,
         seen,
-        check,
     };
     if !seen.has_above() {
         wake.write::<M, 0>(flags)
@@ -134,8 +133,6 @@ struct Woken {
     ts_ns: u64,
     waker_pid: u32,
     seen: Seen,
-    /// Of its card.
-    check: u8,
 }
 
 impl Woken {
@@ -147,8 +144,8 @@ impl Woken {
         unsafe {
             (*record).waker_pid = self.waker_pid;
             (*record).reserved = 0;
-            self.seen
-                .write::<M>(&raw mut (*record).task, self.check, false);
+            let check = self.here.check(slot::WOKEN);
+            self.seen.write::<M>(&raw mut (*record).task, check, false);
             self.seen
                 .write_above::<M, ABOVE>((&raw mut (*record).above).cast());
         }
