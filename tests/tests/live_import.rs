@@ -5,7 +5,7 @@ use kernoracle_tests::{
     both::{Both, other_cpu},
     kernoracle, live_or_skip,
     load::Load,
-    sequence,
+    sequence::{self, Switch},
     trace::Trace,
 };
 use std::{
@@ -206,10 +206,16 @@ fn ftrace_and_trace_cmd_tell_the_same() {
             sequence::of_events(&ftrace.events, cpu),
             sequence::of_events(&report.events, cpu),
         );
+        // Where they differ in number, this shows at which end.
+        let span = |switches: &[Switch]| {
+            let ends = [switches.first(), switches.last()];
+            let times = ends.map(|switch| switch.map(|switch| switch.ts_ns));
+            (switches.len(), times)
+        };
         println!(
-            "CPU {cpu}: {} switches, {} by trace-cmd",
-            ours.len(),
-            theirs.len()
+            "CPU {cpu}: number, first and last of the switches {:?}, by trace-cmd {:?}",
+            span(&ours),
+            span(&theirs)
         );
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(&theirs) {
