@@ -170,7 +170,8 @@ pub const fn check(digest: u64) -> u8 {
     (digest >> 56) as u8
 }
 
-/// Tells a task's card, which holds for the records of that pid behind this one that have its [`check`]. Not an event: it has no number, and what needs it is lost if there is no space for it.
+/// Tells a task's card, which holds for the records of that pid behind this one that have its [`check`]. Not an event: it has no
+/// number, and what needs it is lost if there is no space for it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Introduction {
@@ -309,14 +310,17 @@ impl Counters {
     }
 }
 
-/// Indexes of [`PerCpu::checks`]. What can be interrupted by another has a slot of its own.
+/// Indexes of [`PerCpu::checks`]. Each program has its own: one may interrupt another (a task that wakes itself does so with interrupts on),
+/// but none itself.
 pub mod slot {
     /// The task that leaves in a switch.
     pub const PREV: usize = 0;
     /// The task that enters in a switch.
     pub const NEXT: usize = 1;
-    pub const WOKEN: usize = 2;
-    pub const SNAPSHOT: usize = 3;
+    pub const WAKING: usize = 2;
+    pub const WAKEUP: usize = 3;
+    pub const WAKEUP_NEW: usize = 4;
+    pub const SNAPSHOT: usize = 5;
 }
 
 /// What each CPU keeps between records.

@@ -64,9 +64,9 @@ pub fn zero_comm(dst: *mut [u8; 16]) {
 
 /// A task and the pointers that are read from it.
 ///
-/// Programs read them once it is clear that they record, before they branch any further, and not where they are written: at each load of a pointer from a task that the verifier
-/// walks over, newer kernels look four names up in the kernel's BTF, from its start (6.18, `check_ptr_to_btf_access`). That was
-/// two fifths of the time until the first prediction.
+/// Programs read them once it is clear that they record, before they branch any further, and not where they are written: at each
+/// load of a pointer from a task that the verifier walks over, newer kernels look four names up in the kernel's BTF, from its start
+/// (6.18, `check_ptr_to_btf_access`). That was two fifths of the time until the first prediction.
 #[derive(Clone, Copy)]
 pub struct Pointers {
     pub task: Pointer,

@@ -104,7 +104,7 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         here.produced_alone(2);
         2
     };
-    if introduce(here, card::<M>(&seen), slot::WOKEN, ts_ns).is_none() {
+    if introduce(here, card::<M>(&seen), slot(kind), ts_ns).is_none() {
         here.lose(kind, events);
         return None;
     }
@@ -122,6 +122,16 @@ fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointe
         wake.write::<M, DEEP>(flags | flags::DEEP)
     } else {
         wake.write::<M, SHALLOW>(flags)
+    }
+}
+
+/// Where the check of the task's card waits.
+#[inline(always)]
+fn slot(kind: Kind) -> usize {
+    match kind {
+        Kind::Waking => slot::WAKING,
+        Kind::Wakeup => slot::WAKEUP,
+        _ => slot::WAKEUP_NEW,
     }
 }
 
@@ -144,7 +154,7 @@ impl Woken {
         unsafe {
             (*record).waker_pid = self.waker_pid;
             (*record).reserved = 0;
-            let check = self.here.check(slot::WOKEN);
+            let check = self.here.check(slot(self.kind));
             self.seen.write::<M>(&raw mut (*record).task, check, false);
             self.seen
                 .write_above::<M, ABOVE>((&raw mut (*record).above).cast());
