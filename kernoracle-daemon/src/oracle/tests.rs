@@ -1,6 +1,6 @@
 //! The loop from events to decisions, on traces made here.
 
-use super::outcome::{BaselineScored, Decision, Scored};
+use super::outcome::{BaselineScored, Decision, Scored, TOP};
 use super::*;
 use crate::trace::event::{Comm, Entity, Fair, Task, Wake, WakeKind};
 use rand::{Rng as _, SeedableRng as _};
@@ -173,6 +173,35 @@ fn every_switch_is_scored_or_has_a_reason() {
         let p: f32 = decision.at_switch.top.iter().map(|(_, p)| p).sum();
         assert!(p <= 1.0001 && decision.at_switch.bits.is_finite());
     }
+}
+
+/// Whatever is first: the bits are those of the task that came, and its rank is its place.
+#[test]
+fn bits_and_rank_are_of_the_task_that_came() {
+    let mut oracle = oracle(Learning::Off);
+    let collected = run(&mut oracle, &trace(5, 2_000));
+    let (mut hits, mut others, mut unlisted) = (0, 0, 0);
+    for decision in &collected.decisions {
+        for scored in std::iter::once(&decision.at_switch).chain(&decision.refined) {
+            let place = scored
+                .top
+                .iter()
+                .position(|(name, _)| name.pid == decision.actual.pid);
+            let p = (-scored.bits).exp2();
+            if let Some(place) = place {
+                assert_eq!(scored.rank, Some(place as u32 + 1), "{decision:?}");
+                assert!((p - scored.top[place].1).abs() < 1e-4, "{decision:?}");
+                *(if place == 0 { &mut hits } else { &mut others }) += 1;
+            } else {
+                assert!(scored.rank.is_none_or(|rank| rank > TOP as u32));
+                let listed: f32 = scored.top.iter().map(|(_, p)| p).sum();
+                assert!(p <= 1.0 - listed + 1e-4, "{decision:?}");
+                unlisted += 1;
+            }
+        }
+    }
+    println!("{hits} first, {others} behind, {unlisted} not among the first {TOP}");
+    assert!(hits > 100 && others > 100);
 }
 
 #[test]
