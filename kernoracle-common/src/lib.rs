@@ -323,6 +323,21 @@ pub mod slot {
     pub const SNAPSHOT: usize = 5;
 }
 
+/// How the clock of a CPU's run queue stands to `CLOCK_MONOTONIC`. Differences count modulo 2^64.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    /// By how much the run queue's is behind, ns.
+    pub behind_ns: u64,
+    /// When they were last compared, by the run queue's; 0: never.
+    pub compared_ns: u64,
+    /// The least difference of the last [`Self::comparisons`].
+    pub least_ns: u64,
+    /// The least difference of the lot before.
+    pub least_before_ns: u64,
+    pub comparisons: u64,
+}
+
 /// What each CPU keeps between records.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -340,6 +355,7 @@ pub struct PerCpu {
     pub idle_ns: u64,
     /// When the idle task came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
     pub idle_since_ns: u64,
+    pub clock: Clock,
     /// The [`check`]s of the cards of the record that is being written, by [`slot`].
     pub checks: [u8; 8],
     /// The task that is being woken, whose `sched_wakeup` tells of its `sched_waking` too; 0 if none.

@@ -47,7 +47,7 @@ globals! {
     SE: u32 = ABSENT;
 }
 
-// ... and in `sched_entity`.
+// ... in `sched_entity` ...
 globals! {
     SE_VRUNTIME: u32 = ABSENT;
     SE_DEADLINE: u32 = ABSENT;
@@ -59,6 +59,12 @@ globals! {
     SE_DEPTH: u32 = ABSENT;
     SE_PARENT: u32 = ABSENT;
     SE_CFS_RQ: u32 = ABSENT;
+}
+
+// ... in `cfs_rq` and in `rq`.
+globals! {
+    CFS_RQ_RQ: u32 = ABSENT;
+    RQ_CLOCK: u32 = ABSENT;
 }
 
 const MASK_WORDS: usize = MAX_CPUS / 64;

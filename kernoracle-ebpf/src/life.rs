@@ -1,9 +1,10 @@
 //! Tasks that move, begin, change or end.
 
 use crate::{
+    clock::now_ns,
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, now_ns, paused, recording},
+    record::{Here, paused, recording},
     task,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;

@@ -21,6 +21,7 @@
 )]
 
 mod card;
+mod clock;
 mod count;
 mod globals;
 mod life;

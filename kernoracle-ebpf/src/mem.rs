@@ -8,6 +8,9 @@ pub type Pointer = *const u8;
 
 /// A way to read the kernel's memory.
 pub trait Mem {
+    /// A read costs less than a helper does.
+    const CHEAP: bool;
+
     /// Reads a `T` at `base + offset`.
     ///
     /// # Safety
@@ -21,6 +24,8 @@ pub trait Mem {
 pub struct Direct;
 
 impl Mem for Direct {
+    const CHEAP: bool = true;
+
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(base: Pointer, offset: u32) -> T {
         // SAFETY: see the trait. Volatile, for the kernel changes the field under us.
@@ -32,6 +37,8 @@ impl Mem for Direct {
 pub struct Probe;
 
 impl Mem for Probe {
+    const CHEAP: bool = true;
+
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(base: Pointer, offset: u32) -> T {
         // SAFETY: see the trait. A fault gives zero, as it does in a direct load.

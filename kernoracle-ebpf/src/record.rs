@@ -3,7 +3,7 @@
 use crate::globals::LEVEL_SHIFT;
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    helpers::bpf_get_smp_processor_id,
     macros::map,
     maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
@@ -289,12 +289,6 @@ fn pause_if_full(queued: u64) -> bool {
         (&raw mut (*control).paused).write_volatile(1);
         begun
     }
-}
-
-#[inline(always)]
-pub fn now_ns() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Once a CPU: the counters tell the rest.

@@ -5,9 +5,10 @@
 
 use crate::{
     card::{card, introduce},
+    clock::now_ns,
     globals,
     mem::{Direct, Mem, Pointer, field},
-    record::{Here, control, now_ns, recording},
+    record::{Here, control, recording},
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;

@@ -6,9 +6,10 @@
 
 use crate::{
     card::{card, introduce},
+    clock::{self, now_ns},
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, displaced, now_ns, paused, recording, warn_impossible},
+    record::{Here, displaced, paused, recording, warn_impossible},
     task::{self, Pointers, Seen},
 };
 use kernoracle_common::{
@@ -24,10 +25,8 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
     let own = recording()?;
     let here = Here::new()?;
     let (prev_pid, next_pid) = (task::pid::<M>(prev), task::pid::<M>(next));
-    // Of each CPU, recorded or not: the reader may be on any.
-    let idle = || idle(here.state, prev_pid, next_pid);
     if paused() {
-        idle();
+        idle(here.state, prev_pid, next_pid, now_ns);
         return if selected(here.cpu) {
             pass::<M>(here, own, prev, next)
         } else {
@@ -35,7 +34,12 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
         };
     }
     let (prev_pointers, next_pointers) = (Pointers::of::<M>(prev), Pointers::of::<M>(next));
-    idle();
+    let ts_ns = clock::at_switch(
+        here,
+        clock::of_queue::<M>(next_pointers.cfs_rq),
+        prev_pid == 0,
+    );
+    idle(here.state, prev_pid, next_pid, || ts_ns);
     if !selected(here.cpu) {
         return None;
     }
@@ -44,6 +48,7 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
         if task::tgid::<M>(next) == own {
             return enter::<M>(
                 here,
+                ts_ns,
                 own,
                 flags,
                 Seen::new::<M>(prev_pointers, prev_pid, here.cpu),
@@ -51,13 +56,16 @@ pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u
             );
         }
         if task::tgid::<M>(prev) == own {
-            return leave::<M>(here, Seen::new::<M>(next_pointers, next_pid, here.cpu));
+            return leave::<M>(
+                here,
+                ts_ns,
+                Seen::new::<M>(next_pointers, next_pid, here.cpu),
+            );
         }
     }
     let prev = Seen::new::<M>(prev_pointers, prev_pid, here.cpu);
     let next = Seen::new::<M>(next_pointers, next_pid, here.cpu);
     check_depth(here, &next);
-    let ts_ns = now_ns();
     here.produced(Kind::Switch, 1);
     introduce_both(here, card::<M>(&prev), card::<M>(&next), ts_ns)?;
     let shared = prev.has_above() && next.has_above() && prev.parent == next.parent;
@@ -86,16 +94,16 @@ fn introduce_both(here: Here, prev: Card, next: Card, ts_ns: u64) -> Option<()> 
     Some(())
 }
 
-/// Keeps the time that the CPU is idle, of which the reader may take more than of busy time.
+/// Keeps the time that the CPU is idle, of which the reader may take more than of busy time. Of each CPU, recorded or not: the reader may be on any.
 #[inline(always)]
-fn idle(state: *mut PerCpu, prev_pid: u32, next_pid: u32) {
+fn idle(state: *mut PerCpu, prev_pid: u32, next_pid: u32, now_ns: impl Fn() -> u64) {
     // SAFETY: a map value of this CPU; switches do not nest.
     unsafe {
         if prev_pid == 0 {
             let since = (*state).idle_since_ns;
             (*state).idle_since_ns = 0;
             if since != 0 {
-                (*state).idle_ns += now_ns() - since;
+                (*state).idle_ns += elapsed(since, now_ns());
             }
         } else if next_pid == 0 {
             (*state).idle_since_ns = now_ns();
@@ -200,7 +208,14 @@ impl Switched {
 
 /// The daemon comes onto the CPU: keeps what it displaces.
 #[inline(always)]
-fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Seen, prev_state: u32) -> Option<()> {
+fn enter<M: Mem>(
+    here: Here,
+    ts_ns: u64,
+    own: u32,
+    flags: u8,
+    prev: Seen,
+    prev_state: u32,
+) -> Option<()> {
     here.left_out();
     if task::tgid::<M>(prev.task) == own {
         return None;
@@ -221,14 +236,14 @@ fn enter<M: Mem>(here: Here, own: u32, flags: u8, prev: Seen, prev_state: u32) -
         if prev.has_above() {
             prev.write_above::<M, DEEP>((&raw mut (*kept).above).cast());
         }
-        (*here.state).own_since_ns = now_ns();
+        (*here.state).own_since_ns = ts_ns;
     }
     Some(())
 }
 
 /// The daemon leaves the CPU to another task.
 #[inline(always)]
-fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
+fn leave<M: Mem>(here: Here, ts_ns: u64, next: Seen) -> Option<()> {
     let kept = displaced()?;
     // SAFETY: map values of this CPU; switches do not nest.
     unsafe {
@@ -236,13 +251,12 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
         let known = (*kept).present != 0;
         (*kept).present = 0;
         if known {
-            hide(here.state);
+            hide(here.state, ts_ns);
         }
         if !known || (*kept).task.pid == next.pid {
             here.left_out();
             return None;
         }
-        let ts_ns = now_ns();
         here.produced(Kind::Switch, 1);
         // Its card of then: it may have another name by now, and another task its place.
         introduce_both(here, (*kept).card, card::<M>(&next), ts_ns)?;
@@ -260,18 +274,24 @@ fn leave<M: Mem>(here: Here, next: Seen) -> Option<()> {
     }
 }
 
+/// From one time to another, which a new comparison of the clocks may put before it.
+#[inline(always)]
+fn elapsed(since: u64, now_ns: u64) -> u64 {
+    if now_ns < since { 0 } else { now_ns - since }
+}
+
 /// Adds the time since the daemon came.
 ///
 /// # Safety
 ///
 /// `state` is a map value of this CPU.
 #[inline(always)]
-unsafe fn hide(state: *mut PerCpu) {
+unsafe fn hide(state: *mut PerCpu, ts_ns: u64) {
     // SAFETY: the caller's.
     unsafe {
         let since = (*state).own_since_ns;
         (*state).own_since_ns = 0;
-        (*state).hidden_ns += now_ns() - since;
+        (*state).hidden_ns += elapsed(since, ts_ns);
     }
 }
 

@@ -7,9 +7,10 @@
 
 use crate::{
     card::{card, introduce},
+    clock::{self, now_ns},
     globals::{CPUS_ALLOWED, CPUS_MASK, ONE_CPU, selected},
     mem::{Mem, Pointer, field},
-    record::{Here, now_ns, paused, recording},
+    record::{Here, paused, recording},
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
@@ -39,7 +40,15 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
         }
         return None;
     }
-    emit::<M>(here, Kind::Waking, 0, waker, Pointers::of::<M>(woken))
+    // Before the task's queue is looked at: its clock is old.
+    emit::<M>(
+        here,
+        Kind::Waking,
+        0,
+        waker,
+        Pointers::of::<M>(woken),
+        now_ns(),
+    )
 }
 
 #[inline(always)]
@@ -48,6 +57,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
+    let queue = clock::of_queue::<M>(pointers.cfs_rq);
     if ONE_CPU.load() == 0 {
         // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
         unsafe {
@@ -56,7 +66,8 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
                 (*here.state).waking_pid = 0;
                 if waking == pid {
                     let waker = (*here.state).waker_pid;
-                    return emit::<M>(here, kind, flags::WITH_WAKING, waker, pointers);
+                    let ts_ns = clock::at_wakeup(here, queue);
+                    return emit::<M>(here, kind, flags::WITH_WAKING, waker, pointers, ts_ns);
                 }
                 here.lose_waking();
             }
@@ -69,12 +80,18 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
         return None;
     }
     let waker = bpf_get_current_pid_tgid() as u32;
+    // The clocks of two CPUs need not be the same.
+    let ts_ns = if task::cpu::<M>(woken) == here.cpu {
+        clock::at_wakeup(here, queue)
+    } else {
+        now_ns()
+    };
     let flags = if ONE_CPU.load() != 0 && matches!(kind, Kind::Wakeup) {
         flags::WITH_WAKING
     } else {
         0
     };
-    emit::<M>(here, kind, flags, waker, pointers)
+    emit::<M>(here, kind, flags, waker, pointers, ts_ns)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
@@ -90,8 +107,14 @@ fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
 }
 
 #[inline(always)]
-fn emit<M: Mem>(here: Here, kind: Kind, flags: u8, waker_pid: u32, woken: Pointers) -> Option<()> {
-    let ts_ns = now_ns();
+fn emit<M: Mem>(
+    here: Here,
+    kind: Kind,
+    flags: u8,
+    waker_pid: u32,
+    woken: Pointers,
+    ts_ns: u64,
+) -> Option<()> {
     let seen = Seen::new::<M>(
         woken,
         task::pid::<M>(woken.task),

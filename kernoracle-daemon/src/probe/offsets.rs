@@ -85,6 +85,8 @@ pub const FIELDS: &[Field] = fields! {
     takes "SE_DEPTH" = "sched_entity"."depth", 4 bytes;
     takes "SE_PARENT" = "sched_entity"."parent", 8 bytes;
     takes "SE_CFS_RQ" = "sched_entity"."cfs_rq", 8 bytes;
+    takes "CFS_RQ_RQ" = "cfs_rq"."rq", 8 bytes;
+    takes "RQ_CLOCK" = "rq"."clock", 8 bytes;
 };
 
 /// The trace points that are used.
@@ -115,20 +117,24 @@ impl Layout {
     /// Resolves all fields and looks at the trace points' prototypes.
     pub fn resolve(btf: &Btf) -> Result<Self, ProbeError> {
         // Looked up once: finding a name means a walk over a hundred thousand types.
-        let task = structure(btf, "task_struct");
-        let entity = structure(btf, "sched_entity");
-        let of = |field: &Field| {
-            if field.structure == "task_struct" {
-                &task
-            } else {
-                &entity
+        let mut structures: Vec<(&str, Option<Type>)> = Vec::new();
+        for Field {
+            structure: name, ..
+        } in FIELDS
+        {
+            if !structures.iter().any(|(known, _)| known == name) {
+                structures.push((name, structure(btf, name)));
             }
+        }
+        let of = |wanted| {
+            let found = structures.iter().find(|(name, _)| *name == wanted)?;
+            found.1.as_ref()
         };
         let offsets = FIELDS
             .iter()
-            .map(|field| offset(btf, of(field).as_ref(), field))
+            .map(|field| offset(btf, of(field.structure), field))
             .collect::<Result<_, _>>()?;
-        let bits = |name| Some(find(btf, entity.as_ref()?, name)?.bits);
+        let bits = |name| Some(find(btf, of("sched_entity")?, name)?.bits);
         for name in TRACEPOINTS {
             if !has_tracepoint(btf, name) {
                 return Err(ProbeError::NoTracepoint { name });
