@@ -8,6 +8,8 @@
 //! changed: in an [`Introduction`], before the first record that needs it. Other records have the pid only.
 #![no_std]
 
+pub mod field;
+
 /// Length of a task's name in the kernel (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
 /// Levels above a task's own entity that a shallow record has.
@@ -405,6 +407,3 @@ pub struct Limit {
     /// Bytes in the ring beyond which [`Control::paused`] is set; 0: never.
     pub pause_bytes: u64,
 }
-
-/// An offset global of a field that the kernel lacks.
-pub const ABSENT: u32 = u32::MAX;

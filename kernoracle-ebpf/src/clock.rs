@@ -10,12 +10,11 @@
 //! idle, whose caches are cold, does not compare. Times of switches then differ by as much as the scheduler's own, with which it counts run times.
 
 use crate::{
-    globals::{CFS_RQ_RQ, RQ_CLOCK},
     mem::{Mem, Pointer, field},
     record::Here,
 };
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use kernoracle_common::ABSENT;
+use kernoracle_common::field::{CfsRqRq, RqClock};
 
 /// How long a comparison is used, and how long where there is none but at the end of idle time.
 const COMPARE_NS: u64 = 100_000;
@@ -36,11 +35,11 @@ pub fn now_ns() -> u64 {
 /// The clock of the run queue that `cfs_rq` is part of; 0 if it cannot be read, or no cheaper than the helper's.
 #[inline(always)]
 pub fn of_queue<M: Mem>(cfs_rq: u64) -> u64 {
-    if !M::CHEAP || CFS_RQ_RQ.load() == ABSENT || RQ_CLOCK.load() == ABSENT {
+    if !M::CHEAP {
         return 0;
     }
-    let rq = field::<M, u64>(cfs_rq as Pointer, &CFS_RQ_RQ) as Pointer;
-    field::<M, u64>(rq, &RQ_CLOCK)
+    let rq = field::<M, CfsRqRq>(cfs_rq as Pointer) as Pointer;
+    field::<M, RqClock>(rq)
 }
 
 /// Now, by this CPU's `queue` clock ([`of_queue`]), which the kernel has just set. Compares it where it has to be.

@@ -1,12 +1,11 @@
 //! What user space sets before the programs are loaded.
 //!
-//! The section of these is frozen, so the verifier knows each value as a constant: it accepts an
-//! offset from here in a direct load from a kernel object, and cuts out branches on them.
+//! The section of these is frozen, so the verifier knows each value as a constant, and cuts out branches on them.
 
 use core::hint::black_box;
 
 use aya_ebpf::Global;
-use kernoracle_common::{ABSENT, MAX_CPUS};
+use kernoracle_common::MAX_CPUS;
 
 /// Declares globals of one type that user space overrides by name.
 macro_rules! globals {
@@ -28,43 +27,6 @@ globals! {
     ALL_CPUS: u32 = 1;
     /// Not zero: the machine can have but one CPU.
     ONE_CPU: u32 = 0;
-}
-
-// Offsets in bytes; in `task_struct` ...
-globals! {
-    PID: u32 = ABSENT;
-    TGID: u32 = ABSENT;
-    COMM: u32 = ABSENT;
-    PRIO: u32 = ABSENT;
-    POLICY: u32 = ABSENT;
-    FLAGS: u32 = ABSENT;
-    ON_RQ: u32 = ABSENT;
-    ON_CPU: u32 = ABSENT;
-    STATE: u32 = ABSENT;
-    CPU: u32 = ABSENT;
-    CPUS_ALLOWED: u32 = ABSENT;
-    CPUS_MASK: u32 = ABSENT;
-    SE: u32 = ABSENT;
-}
-
-// ... in `sched_entity` ...
-globals! {
-    SE_VRUNTIME: u32 = ABSENT;
-    SE_DEADLINE: u32 = ABSENT;
-    SE_SLICE: u32 = ABSENT;
-    SE_VLAG: u32 = ABSENT;
-    SE_WEIGHT: u32 = ABSENT;
-    SE_SUM_EXEC: u32 = ABSENT;
-    SE_DELAYED: u32 = ABSENT;
-    SE_DEPTH: u32 = ABSENT;
-    SE_PARENT: u32 = ABSENT;
-    SE_CFS_RQ: u32 = ABSENT;
-}
-
-// ... in `cfs_rq` and in `rq`.
-globals! {
-    CFS_RQ_RQ: u32 = ABSENT;
-    RQ_CLOCK: u32 = ABSENT;
 }
 
 const MASK_WORDS: usize = MAX_CPUS / 64;

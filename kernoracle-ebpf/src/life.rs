@@ -4,7 +4,7 @@ use crate::{
     clock::now_ns,
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, paused, recording},
+    record::{Here, Recording, recording},
     task,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
@@ -13,8 +13,8 @@ use kernoracle_common::{COMM_LEN, Kind, Life, Migrate};
 /// `sched_migrate_task`, before the task's CPU changes.
 #[inline(always)]
 pub fn migrate<M: Mem>(migrating: Pointer, to_cpu: u32) -> Option<()> {
-    let own = recording()?;
-    if paused() || own != 0 && task::tgid::<M>(migrating) == own {
+    let Recording { own, paused } = recording()?;
+    if paused || own != 0 && task::tgid::<M>(migrating) == own {
         return None;
     }
     let from_cpu = task::cpu::<M>(migrating);
@@ -62,7 +62,7 @@ pub fn rename<M: Mem>(renamed: Pointer, comm: Pointer) -> Option<()> {
 
 #[inline(always)]
 fn life<M: Mem>(kind: Kind, task: Pointer, other_pid: u32, name: Option<Pointer>) -> Option<()> {
-    let own = recording()?;
+    let own = recording()?.own;
     let tgid = task::tgid::<M>(task);
     if own != 0 && tgid == own {
         return None;

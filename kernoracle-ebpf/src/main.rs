@@ -37,7 +37,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext},
 };
 use core::ffi::c_void;
-use kernoracle_common::Kind;
+use kernoracle_common::{Kind, field::State};
 use mem::{Direct, Pointer, Probe};
 
 /// A `tp_btf` program and its `raw_tp` twin over one body: `$ctx` gives the trace point's arguments,
@@ -69,7 +69,7 @@ twins! {
         let next: Pointer = ctx.arg(2);
         let prev_state = if globals::PREV_STATE_ARG.load() == 0 {
             // Before 5.18 the state is read from the task, as the trace event itself did.
-            mem::field::<Mem, u32>(prev, &globals::STATE)
+            mem::field::<Mem, State>(prev)
         } else {
             ctx.arg::<u32>(3)
         };

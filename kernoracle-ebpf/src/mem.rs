@@ -1,7 +1,8 @@
-//! Reading the kernel's objects at offsets that are known only when the programs are loaded.
+//! Reading fields of the kernel's objects, whose offsets user space puts into the instructions before it loads the programs.
 
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
-use kernoracle_common::ABSENT;
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use core::arch::asm;
+use kernoracle_common::field::{ABSENT, CONSTANT, Field, LOAD};
 
 /// A kernel object of a type that rustc knows nothing about.
 pub type Pointer = *const u8;
@@ -11,13 +12,46 @@ pub trait Mem {
     /// A read costs less than a helper does.
     const CHEAP: bool;
 
-    /// Reads a `T` at `base + offset`.
-    ///
+    /// Reads a field; zero if this kernel lacks it.
+    fn read<F: Field<Value: Load>>(base: Pointer) -> F::Value;
+}
+
+/// A value that one instruction loads.
+pub trait Load: Copy + Default {
     /// # Safety
     ///
-    /// The verifier proves a direct load or refuses the program; the helper fails on a bad address.
-    /// What is left to the caller is that the field has `T`'s size.
-    unsafe fn read<T: Copy + Default>(base: Pointer, offset: u32) -> T;
+    /// User space replaces the instruction: by one that loads the field, which the verifier proves or refuses, or by one that gives zero.
+    unsafe fn load<F: Field>(base: Pointer) -> Self;
+}
+
+macro_rules! loads {
+    ($($value:ty as $unsigned:ty = $size:literal;)*) => {$(
+        impl Load for $value {
+            #[inline(always)]
+            unsafe fn load<F: Field>(base: Pointer) -> Self {
+                let value: u64;
+                // SAFETY: see the trait. Not pure: the kernel changes the field under us.
+                unsafe {
+                    asm!(
+                        concat!("{value} = *(", $size, " *)({base} + {place})"),
+                        value = out(reg) value,
+                        base = in(reg) base,
+                        place = const LOAD + F::NUMBER.cast_signed(),
+                        options(readonly, nostack),
+                    );
+                }
+                value as $unsigned as $value
+            }
+        }
+    )*};
+}
+
+loads! {
+    u8 as u8 = "u8";
+    u32 as u32 = "u32";
+    i32 as u32 = "u32";
+    u64 as u64 = "u64";
+    i64 as u64 = "u64";
 }
 
 /// Loads that the verifier checks against the kernel's BTF: `tp_btf` and iterator programs.
@@ -27,9 +61,9 @@ impl Mem for Direct {
     const CHEAP: bool = true;
 
     #[inline(always)]
-    unsafe fn read<T: Copy + Default>(base: Pointer, offset: u32) -> T {
-        // SAFETY: see the trait. Volatile, for the kernel changes the field under us.
-        unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
+    fn read<F: Field<Value: Load>>(base: Pointer) -> F::Value {
+        // SAFETY: user space gives offsets of fields whose size it has checked.
+        unsafe { F::Value::load::<F>(base) }
     }
 }
 
@@ -37,28 +71,31 @@ impl Mem for Direct {
 pub struct Probe;
 
 impl Mem for Probe {
-    const CHEAP: bool = true;
+    const CHEAP: bool = false;
 
     #[inline(always)]
-    unsafe fn read<T: Copy + Default>(base: Pointer, offset: u32) -> T {
-        // SAFETY: see the trait. A fault gives zero, as it does in a direct load.
-        unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast::<T>()) }.unwrap_or_default()
+    fn read<F: Field<Value: Load>>(base: Pointer) -> F::Value {
+        let offset: i64;
+        // SAFETY: an instruction on a register. User space replaces the constant.
+        unsafe {
+            asm!(
+                "{offset} = {place}",
+                offset = out(reg) offset,
+                place = const CONSTANT + F::NUMBER as i32,
+                options(pure, nomem, nostack),
+            );
+        }
+        if offset == i64::from(ABSENT) {
+            return F::Value::default();
+        }
+        let field = base.wrapping_add(offset as usize).cast::<F::Value>();
+        // SAFETY: the helper fails on a bad address. A fault gives zero, as it does in a direct load.
+        unsafe { bpf_probe_read_kernel(field) }.unwrap_or_default()
     }
 }
 
-/// The field at `offset`, or zero if this kernel lacks it.
+/// A field of the object at `base`; zero if this kernel lacks it.
 #[inline(always)]
-pub fn field<M: Mem, T: Copy + Default>(base: Pointer, offset: &Global<u32>) -> T {
-    nested::<M, T>(base, 0, offset)
-}
-
-/// The field at `offset` in a structure that is `outer` bytes into the object.
-#[inline(always)]
-pub fn nested<M: Mem, T: Copy + Default>(base: Pointer, outer: u32, offset: &Global<u32>) -> T {
-    let offset = offset.load();
-    if offset == ABSENT {
-        return T::default();
-    }
-    // SAFETY: user space gives offsets of fields whose size it has checked.
-    unsafe { M::read(base, outer + offset) }
+pub fn field<M: Mem, F: Field<Value: Load>>(base: Pointer) -> F::Value {
+    M::read::<F>(base)
 }

@@ -35,29 +35,29 @@ pub fn control() -> Option<*mut Control> {
     CONTROL.get_ptr_mut(0)
 }
 
-/// The daemon's thread group (0: none) while recording is on, else nothing. The first thing that a
-/// program asks.
+/// What user space wants, while recording is on.
+#[derive(Clone, Copy)]
+pub struct Recording {
+    /// The daemon's thread group; 0: none.
+    pub own: u32,
+    /// The reader has no time for switches: for programs whose records it can do without.
+    pub paused: bool,
+}
+
+/// Nothing while recording is off. The first thing that a program asks.
 #[inline(always)]
-pub fn recording() -> Option<u32> {
+pub fn recording() -> Option<Recording> {
     let control = control()?;
     // SAFETY: a map value, which user space changes: volatile.
     unsafe {
         if (&raw const (*control).recording).read_volatile() == 0 {
             return None;
         }
-        Some((&raw const (*control).own_tgid).read_volatile())
+        Some(Recording {
+            own: (&raw const (*control).own_tgid).read_volatile(),
+            paused: (&raw const (*control).paused).read_volatile() != 0,
+        })
     }
-}
-
-/// Whether the reader has no time for switches. Asked behind [`recording`], by programs whose records it
-/// can do without.
-#[inline(always)]
-pub fn paused() -> bool {
-    let Some(control) = control() else {
-        return false;
-    };
-    // SAFETY: a map value, which user space changes: volatile.
-    unsafe { (&raw const (*control).paused).read_volatile() != 0 }
 }
 
 pub fn displaced() -> Option<*mut Displaced> {

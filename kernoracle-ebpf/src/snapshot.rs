@@ -6,13 +6,12 @@
 use crate::{
     card::{card, introduce},
     clock::now_ns,
-    globals,
     mem::{Direct, Mem, Pointer, field},
     record::{Here, control, recording},
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, flags, slot};
+use kernoracle_common::{DEEP, Kind, SHALLOW, Snapshot, field::State, flags, slot};
 
 #[inline(always)]
 pub fn snapshot(task: Pointer) -> Option<()> {
@@ -25,7 +24,7 @@ pub fn snapshot(task: Pointer) -> Option<()> {
             return None;
         }
     }
-    let own = recording()?;
+    let own = recording()?.own;
     if own != 0 && task::tgid::<Direct>(task) == own {
         return None;
     }
@@ -61,7 +60,7 @@ fn write<M: Mem, const ABOVE: usize>(here: Here, flags: u8, ts_ns: u64, seen: &S
     let record = reserved.as_mut_ptr();
     // SAFETY: reserved memory of that type, every field of which is written.
     unsafe {
-        (*record).state = field::<M, u32>(seen.task, &globals::STATE);
+        (*record).state = field::<M, State>(seen.task);
         (*record).reserved = 0;
         let check = here.check(slot::SNAPSHOT);
         seen.write::<M>(&raw mut (*record).task, check, true);

@@ -9,7 +9,7 @@ use crate::{
     clock::{self, now_ns},
     globals::selected,
     mem::{Mem, Pointer},
-    record::{Here, displaced, paused, recording, warn_impossible},
+    record::{Here, Recording, displaced, recording, warn_impossible},
     task::{self, Pointers, Seen},
 };
 use kernoracle_common::{
@@ -22,10 +22,10 @@ const MAX_DEPTH: u32 = 64;
 
 #[inline(always)]
 pub fn switch<M: Mem>(preempt: bool, prev: Pointer, next: Pointer, prev_state: u32) -> Option<()> {
-    let own = recording()?;
+    let Recording { own, paused } = recording()?;
     let here = Here::new()?;
     let (prev_pid, next_pid) = (task::pid::<M>(prev), task::pid::<M>(next));
-    if paused() {
+    if paused {
         idle(here.state, prev_pid, next_pid, now_ns);
         return if selected(here.cpu) {
             pass::<M>(here, own, prev, next)
@@ -277,7 +277,7 @@ fn leave<M: Mem>(here: Here, ts_ns: u64, next: Seen) -> Option<()> {
 /// From one time to another, which a new comparison of the clocks may put before it.
 #[inline(always)]
 fn elapsed(since: u64, now_ns: u64) -> u64 {
-    if now_ns < since { 0 } else { now_ns - since }
+    now_ns.saturating_sub(since)
 }
 
 /// Adds the time since the daemon came.

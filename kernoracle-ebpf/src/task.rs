@@ -1,14 +1,17 @@
 //! A task with the scheduler's state, written straight into the ring.
 
-use crate::{
-    globals::{
-        COMM, CPU, FLAGS, ON_CPU, ON_RQ, PID, POLICY, PRIO, SE, SE_CFS_RQ, SE_DEADLINE, SE_DELAYED,
-        SE_DEPTH, SE_PARENT, SE_SLICE, SE_SUM_EXEC, SE_VLAG, SE_VRUNTIME, SE_WEIGHT, STATE, TGID,
-    },
-    mem::{Mem, Pointer, field, nested},
-};
+use crate::mem::{Mem, Pointer, field};
 use core::arch::asm;
-use kernoracle_common::{Entity, SHALLOW, Task, task_flags};
+use kernoracle_common::{
+    Entity, SHALLOW, Task,
+    field::{
+        CommHigh, CommLow, Cpu, Flags, GroupCfsRq, GroupDeadline, GroupParent, GroupSlice,
+        GroupVruntime, GroupWeight, OnCpu, OnRq, OwnCfsRq, OwnDeadline, OwnDelayed, OwnDepth,
+        OwnParent, OwnSlice, OwnSumExec, OwnVlag, OwnVruntime, OwnWeight, Pid, Policy, Prio, State,
+        Tgid,
+    },
+    task_flags,
+};
 
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -16,39 +19,36 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 const FAIR_POLICIES: u32 = 1 << 0 | 1 << 3 | 1 << 5;
 
 pub fn pid<M: Mem>(task: Pointer) -> u32 {
-    field::<M, u32>(task, &PID)
+    field::<M, Pid>(task)
 }
 
 pub fn tgid<M: Mem>(task: Pointer) -> u32 {
-    field::<M, u32>(task, &TGID)
+    field::<M, Tgid>(task)
 }
 
 pub fn cpu<M: Mem>(task: Pointer) -> u32 {
-    field::<M, u32>(task, &CPU)
+    field::<M, Cpu>(task)
 }
 
 #[inline(always)]
 pub fn is_kernel_thread<M: Mem>(task: Pointer) -> bool {
-    field::<M, u32>(task, &FLAGS) & PF_KTHREAD != 0
+    field::<M, Flags>(task) & PF_KTHREAD != 0
 }
 
 /// Whether the task runs, waits for a CPU, or sleeps on the queue.
 #[inline(always)]
 pub fn is_queued<M: Mem>(task: Pointer) -> bool {
-    field::<M, u32>(task, &ON_RQ) != 0
-        || field::<M, u32>(task, &STATE) == 0
-        || field::<M, u32>(task, &ON_CPU) != 0
+    field::<M, OnRq>(task) != 0 || field::<M, State>(task) == 0 || field::<M, OnCpu>(task) != 0
 }
 
 /// The name, as two words.
 #[inline(always)]
 pub fn comm<M: Mem>(dst: *mut [u8; 16], task: Pointer) {
-    let offset = COMM.load();
-    // SAFETY: dst points into a record or to the stack; `comm` has 16 bytes.
+    // SAFETY: dst points into a record or to the stack.
     unsafe {
         let words = dst.cast::<u64>();
-        words.write_unaligned(M::read(task, offset));
-        words.add(1).write_unaligned(M::read(task, offset + 8));
+        words.write_unaligned(field::<M, CommLow>(task));
+        words.add(1).write_unaligned(field::<M, CommHigh>(task));
     }
 }
 
@@ -79,11 +79,10 @@ pub struct Pointers {
 impl Pointers {
     #[inline(always)]
     pub fn of<M: Mem>(task: Pointer) -> Self {
-        let se = SE.load();
         Self {
             task,
-            cfs_rq: nested::<M, u64>(task, se, &SE_CFS_RQ),
-            parent: nested::<M, u64>(task, se, &SE_PARENT) as Pointer,
+            cfs_rq: field::<M, OwnCfsRq>(task),
+            parent: field::<M, OwnParent>(task) as Pointer,
         }
     }
 }
@@ -120,9 +119,9 @@ impl Seen {
             cfs_rq,
             parent,
         } = pointers;
-        let prio = field::<M, i32>(task, &PRIO);
-        let policy = field::<M, u32>(task, &POLICY);
-        let depth = nested::<M, u32>(task, SE.load(), &SE_DEPTH);
+        let prio = field::<M, Prio>(task);
+        let policy = field::<M, Policy>(task);
+        let depth = field::<M, OwnDepth>(task);
         // By priority too: a boosted task keeps its policy, but the real-time class schedules it.
         let other_prio = sign(prio.wrapping_sub(100) | 139_i32.wrapping_sub(prio));
         let fair = shifted(FAIR_POLICIES, policy & 31)
@@ -165,10 +164,9 @@ impl Seen {
         if !self.is_fair() {
             return (0, 0);
         }
-        let se = SE.load();
         (
-            saturate(nested::<M, u64>(self.task, se, &SE_WEIGHT)),
-            saturate(nested::<M, u64>(self.task, se, &SE_SLICE)),
+            saturate(field::<M, OwnWeight>(self.task)),
+            saturate(field::<M, OwnSlice>(self.task)),
         )
     }
 
@@ -180,18 +178,17 @@ impl Seen {
     #[inline(always)]
     pub unsafe fn write<M: Mem>(&self, dst: *mut Task, check: u8, on_cpu: bool) {
         let task = self.task;
-        let se = SE.load();
         let mut flags = 0;
         if self.has_above() {
             flags |= task_flags::ABOVE;
         }
-        if field::<M, u32>(task, &ON_RQ) != 0 {
+        if field::<M, OnRq>(task) != 0 {
             flags |= task_flags::ON_RQ;
         }
-        if on_cpu && field::<M, u32>(task, &ON_CPU) != 0 {
+        if on_cpu && field::<M, OnCpu>(task) != 0 {
             flags |= task_flags::ON_CPU;
         }
-        if self.is_fair() && nested::<M, u8>(task, se, &SE_DELAYED) != 0 {
+        if self.is_fair() && field::<M, OwnDelayed>(task) != 0 {
             flags |= task_flags::DELAYED;
         }
         // SAFETY: the caller's; every field is written.
@@ -201,10 +198,10 @@ impl Seen {
             (*dst).flags = flags;
             (*dst).check = check;
             if self.is_fair() {
-                (*dst).sum_exec_ns = nested::<M, u64>(task, se, &SE_SUM_EXEC);
-                (*dst).vlag = nested::<M, u64>(task, se, &SE_VLAG).cast_signed();
-                (*dst).vruntime = nested::<M, u64>(task, se, &SE_VRUNTIME);
-                (*dst).deadline = nested::<M, u64>(task, se, &SE_DEADLINE);
+                (*dst).sum_exec_ns = field::<M, OwnSumExec>(task);
+                (*dst).vlag = field::<M, OwnVlag>(task);
+                (*dst).vruntime = field::<M, OwnVruntime>(task);
+                (*dst).deadline = field::<M, OwnDeadline>(task);
                 (*dst).cfs_rq = self.cfs_rq;
             } else {
                 (*dst).sum_exec_ns = 0;
@@ -233,7 +230,7 @@ impl Seen {
                 } else {
                     entity::<M>(dst.add(level), parent);
                     if level + 1 < LEVELS {
-                        parent = field::<M, u64>(parent, &SE_PARENT) as Pointer;
+                        parent = field::<M, GroupParent>(parent) as Pointer;
                     }
                 }
             }
@@ -267,11 +264,11 @@ unsafe fn zero(dst: *mut Entity) {
 unsafe fn entity<M: Mem>(dst: *mut Entity, group: Pointer) {
     // SAFETY: the caller's.
     unsafe {
-        (*dst).vruntime = field::<M, u64>(group, &SE_VRUNTIME);
-        (*dst).deadline = field::<M, u64>(group, &SE_DEADLINE);
-        (*dst).cfs_rq = field::<M, u64>(group, &SE_CFS_RQ);
-        (*dst).weight = saturate(field::<M, u64>(group, &SE_WEIGHT));
-        (*dst).slice = saturate(field::<M, u64>(group, &SE_SLICE));
+        (*dst).vruntime = field::<M, GroupVruntime>(group);
+        (*dst).deadline = field::<M, GroupDeadline>(group);
+        (*dst).cfs_rq = field::<M, GroupCfsRq>(group);
+        (*dst).weight = saturate(field::<M, GroupWeight>(group));
+        (*dst).slice = saturate(field::<M, GroupSlice>(group));
     }
 }
 

@@ -8,18 +8,22 @@
 use crate::{
     card::{card, introduce},
     clock::{self, now_ns},
-    globals::{CPUS_ALLOWED, CPUS_MASK, ONE_CPU, selected},
+    globals::{ONE_CPU, selected},
     mem::{Mem, Pointer, field},
-    record::{Here, paused, recording},
+    record::{Here, Recording, recording},
     task::{self, Pointers, Seen},
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use kernoracle_common::{ABSENT, DEEP, Kind, SHALLOW, Wake, flags, slot};
+use kernoracle_common::{
+    DEEP, Kind, SHALLOW, Wake,
+    field::{CpusAllowed, CpusMask},
+    flags, slot,
+};
 
 #[inline(always)]
 pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
-    let own = recording()?;
-    if paused() || own != 0 && task::tgid::<M>(woken) == own {
+    let Recording { own, paused } = recording()?;
+    if paused || own != 0 && task::tgid::<M>(woken) == own {
         return None;
     }
     let here = Here::new()?;
@@ -53,7 +57,7 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
 
 #[inline(always)]
 pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
-    let own = recording()?;
+    let Recording { own, paused } = recording()?;
     let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
@@ -73,7 +77,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
             }
         }
     }
-    if paused() || own != 0 && task::tgid::<M>(woken) == own {
+    if paused || own != 0 && task::tgid::<M>(woken) == own {
         return None;
     }
     if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
@@ -98,12 +102,10 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
 #[inline(always)]
 fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
     // Of the mask the first word is read: an offset has to be known when the program is loaded.
-    if CPUS_ALLOWED.load() == ABSENT || CPUS_MASK.load() == ABSENT || cpu >= 64 {
-        return false;
-    }
-    field::<M, u32>(woken, &CPUS_ALLOWED) == 1
+    cpu < 64
+        && field::<M, CpusAllowed>(woken) == 1
         && task::cpu::<M>(woken) == cpu
-        && field::<M, u64>(woken, &CPUS_MASK) >> cpu & 1 != 0
+        && field::<M, CpusMask>(woken) >> cpu & 1 != 0
 }
 
 #[inline(always)]

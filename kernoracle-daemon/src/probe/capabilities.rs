@@ -11,7 +11,7 @@ use nix::sys::{
     resource::{RLIM_INFINITY, Resource, getrlimit},
     utsname::uname,
 };
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,14 +184,18 @@ fn types(checks: &mut Vec<Check>) {
         Ok(layout) => layout,
         Err(error) => return checks.push(Check::new("fields", true, Err(failed(&error)))),
     };
-    let required = FIELDS.iter().filter(|field| field.required).count();
+    let of_kind = |required| {
+        let fields = FIELDS.iter().filter(|field| field.required == required);
+        fields.map(|field| field.name).collect::<BTreeSet<_>>()
+    };
+    let required = of_kind(true).len();
     checks.push(Check::new(
         "fields",
         true,
         Ok(format!("all {required} that are needed")),
     ));
     let absent = layout.absent();
-    let optional = FIELDS.len() - required;
+    let optional = of_kind(false).len();
     let found = if absent.is_empty() {
         Ok(format!("all {optional}"))
     } else {

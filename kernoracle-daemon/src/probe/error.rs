@@ -24,6 +24,10 @@ pub enum ProbeError {
         found: usize,
         expected: usize,
     },
+    #[error(
+        "this kernel's {field} is {at} bytes into its structure, further than an instruction can say: not supported"
+    )]
+    FieldFar { field: &'static str, at: u32 },
     #[error("this kernel has no trace point {name}: it must be built with CONFIG_TRACEPOINTS=y")]
     NoTracepoint { name: &'static str },
     #[error(

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::trace::origin::{Origin, Scheduler};
 use aya::Btf;
+use kernoracle_common::field;
 use nix::sys::utsname::uname;
 use std::{
     fs,
@@ -55,11 +56,11 @@ impl Kernel {
 
     pub fn present(&self) -> Present {
         Present {
-            deadline: self.layout.has("SE_DEADLINE"),
-            slice: self.layout.has("SE_SLICE"),
-            vlag: self.layout.has("SE_VLAG"),
+            deadline: self.layout.has::<field::OwnDeadline>(),
+            slice: self.layout.has::<field::OwnSlice>(),
+            vlag: self.layout.has::<field::OwnVlag>(),
             vlag_shared: self.layout.vlag_shared,
-            delayed: self.layout.has("SE_DELAYED"),
+            delayed: self.layout.has::<field::OwnDelayed>(),
         }
     }
 

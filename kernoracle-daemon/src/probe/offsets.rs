@@ -1,12 +1,12 @@
 //! Where the fields of this kernel's structures are, from its own BTF.
 //!
 //! rustc emits no CO-RE relocations, and offsets fixed at build time are silently wrong on another
-//! kernel. So they are resolved at start and given to the programs as frozen globals.
+//! kernel. So they are resolved at start and put into the programs' instructions.
 
 use super::error::ProbeError;
 use crate::trace::origin::Scheduler;
 use btf_rs::{Backend, Btf, BtfType, Type};
-use kernoracle_common::ABSENT;
+use kernoracle_common::field::{self, COUNT};
 
 /// Where the kernel shows its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -31,62 +31,81 @@ pub fn open() -> Result<Btf, ProbeError> {
 /// A field that the programs read.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// The global of the eBPF object that takes the offset.
-    pub global: &'static str,
-    /// For a person.
+    /// See [`field::Field`].
+    number: u16,
+    /// For a person; fields that are there twice, of a task's own entity and of a group's, have the same.
     pub name: &'static str,
     structure: &'static str,
     /// Where it was over time, the newest first.
     paths: &'static [&'static str],
+    /// Bytes behind that.
+    plus: u32,
     /// Bytes that are read; the field may be longer where only its low part matters.
     size: usize,
+    /// Bytes that it has from there on, where it is no number.
+    whole: Option<usize>,
     pub required: bool,
 }
 
 macro_rules! fields {
-    ($($need:ident $global:literal = $structure:literal . $name:literal, $size:literal bytes $(, once $once:literal)*;)*) => {
+    ($($need:ident $field:ident = $structure:literal . $name:literal
+        $(, once $once:literal)* $(, known as $known:literal)? $(, of $whole:literal bytes $(, behind $plus:literal)?)?;)*) => {
         &[$(Field {
-            global: $global,
-            name: concat!($structure, ".", $name),
+            number: <field::$field as field::Field>::NUMBER,
+            name: fields!(@ name concat!($structure, ".", $name) $(, $known)?),
             structure: $structure,
             paths: &[$name $(, $once)*],
-            size: $size,
+            plus: fields!(@ plus $($($plus)?)?),
+            size: size_of::<<field::$field as field::Field>::Value>(),
+            whole: fields!(@ whole $($whole)?),
             required: fields!(@ $need),
         }),*]
     };
     (@ needs) => { true };
     (@ takes) => { false };
+    (@ name $name:expr) => { $name };
+    (@ name $name:expr, $known:literal) => { $known };
+    (@ plus) => { 0 };
+    (@ plus $plus:literal) => { $plus };
+    (@ whole) => { None };
+    (@ whole $whole:literal) => { Some($whole) };
 }
 
 /// Every field.
 // `cpu` is in `thread_info` where that is part of the task; kernels for one CPU have none.
 // `__state` was called `state`, and a long, before 5.14.
-pub const FIELDS: &[Field] = fields! {
-    needs "PID" = "task_struct"."pid", 4 bytes;
-    needs "TGID" = "task_struct"."tgid", 4 bytes;
-    needs "COMM" = "task_struct"."comm", 16 bytes;
-    needs "PRIO" = "task_struct"."prio", 4 bytes;
-    needs "POLICY" = "task_struct"."policy", 4 bytes;
-    needs "FLAGS" = "task_struct"."flags", 4 bytes;
-    needs "ON_RQ" = "task_struct"."on_rq", 4 bytes;
-    needs "STATE" = "task_struct"."__state", 4 bytes, once "state";
-    takes "CPU" = "task_struct"."thread_info.cpu", 4 bytes, once "cpu";
-    takes "CPUS_ALLOWED" = "task_struct"."nr_cpus_allowed", 4 bytes;
-    takes "CPUS_MASK" = "task_struct"."cpus_mask", 0 bytes;
-    takes "ON_CPU" = "task_struct"."on_cpu", 4 bytes;
-    needs "SE" = "task_struct"."se", 0 bytes;
-    needs "SE_VRUNTIME" = "sched_entity"."vruntime", 8 bytes;
-    needs "SE_WEIGHT" = "sched_entity"."load.weight", 8 bytes;
-    needs "SE_SUM_EXEC" = "sched_entity"."sum_exec_runtime", 8 bytes;
-    takes "SE_DEADLINE" = "sched_entity"."deadline", 8 bytes;
-    takes "SE_SLICE" = "sched_entity"."slice", 8 bytes;
-    takes "SE_VLAG" = "sched_entity"."vlag", 8 bytes;
-    takes "SE_DELAYED" = "sched_entity"."sched_delayed", 1 bytes;
-    takes "SE_DEPTH" = "sched_entity"."depth", 4 bytes;
-    takes "SE_PARENT" = "sched_entity"."parent", 8 bytes;
-    takes "SE_CFS_RQ" = "sched_entity"."cfs_rq", 8 bytes;
-    takes "CFS_RQ_RQ" = "cfs_rq"."rq", 8 bytes;
-    takes "RQ_CLOCK" = "rq"."clock", 8 bytes;
+pub const FIELDS: &[Field; COUNT] = fields! {
+    needs Pid = "task_struct"."pid";
+    needs Tgid = "task_struct"."tgid";
+    needs CommLow = "task_struct"."comm", of 16 bytes;
+    needs CommHigh = "task_struct"."comm", of 16 bytes, behind 8;
+    needs Prio = "task_struct"."prio";
+    needs Policy = "task_struct"."policy";
+    needs Flags = "task_struct"."flags";
+    needs OnRq = "task_struct"."on_rq";
+    needs State = "task_struct"."__state", once "state";
+    takes Cpu = "task_struct"."thread_info.cpu", once "cpu";
+    takes CpusAllowed = "task_struct"."nr_cpus_allowed";
+    takes CpusMask = "task_struct"."cpus_mask";
+    takes OnCpu = "task_struct"."on_cpu";
+    needs OwnVruntime = "task_struct"."se.vruntime", known as "sched_entity.vruntime";
+    needs OwnWeight = "task_struct"."se.load.weight", known as "sched_entity.load.weight";
+    needs OwnSumExec = "task_struct"."se.sum_exec_runtime", known as "sched_entity.sum_exec_runtime";
+    takes OwnDeadline = "task_struct"."se.deadline", known as "sched_entity.deadline";
+    takes OwnSlice = "task_struct"."se.slice", known as "sched_entity.slice";
+    takes OwnVlag = "task_struct"."se.vlag", known as "sched_entity.vlag";
+    takes OwnDelayed = "task_struct"."se.sched_delayed", known as "sched_entity.sched_delayed";
+    takes OwnDepth = "task_struct"."se.depth", known as "sched_entity.depth";
+    takes OwnParent = "task_struct"."se.parent", known as "sched_entity.parent";
+    takes OwnCfsRq = "task_struct"."se.cfs_rq", known as "sched_entity.cfs_rq";
+    needs GroupVruntime = "sched_entity"."vruntime";
+    needs GroupWeight = "sched_entity"."load.weight";
+    takes GroupDeadline = "sched_entity"."deadline";
+    takes GroupSlice = "sched_entity"."slice";
+    takes GroupParent = "sched_entity"."parent";
+    takes GroupCfsRq = "sched_entity"."cfs_rq";
+    takes CfsRqRq = "cfs_rq"."rq";
+    takes RqClock = "rq"."clock";
 };
 
 /// The trace points that are used.
@@ -105,8 +124,8 @@ pub const TRACEPOINTS: [&str; 9] = [
 /// What the running kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Offsets in bytes, in the order of [`FIELDS`]; [`ABSENT`] where the kernel lacks one.
-    pub offsets: Vec<u32>,
+    /// Offsets in bytes by [`field::Field::NUMBER`]; none where the kernel lacks the field.
+    pub offsets: [Option<u16>; COUNT],
     /// `prev_state` is an argument of `sched_switch` (5.18 and later).
     pub prev_state_arg: bool,
     /// `vlag` shares its place with `vprot`, which the running task uses (6.17 and later).
@@ -130,10 +149,10 @@ impl Layout {
             let found = structures.iter().find(|(name, _)| *name == wanted)?;
             found.1.as_ref()
         };
-        let offsets = FIELDS
-            .iter()
-            .map(|field| offset(btf, of(field.structure), field))
-            .collect::<Result<_, _>>()?;
+        let mut offsets = [None; COUNT];
+        for field in FIELDS {
+            offsets[usize::from(field.number)] = offset(btf, of(field.structure), field)?;
+        }
         let bits = |name| Some(find(btf, of("sched_entity")?, name)?.bits);
         for name in TRACEPOINTS {
             if !has_tracepoint(btf, name) {
@@ -147,25 +166,25 @@ impl Layout {
         })
     }
 
-    /// Whether the kernel has the field of that global.
-    pub fn has(&self, global: &str) -> bool {
-        FIELDS
-            .iter()
-            .zip(&self.offsets)
-            .any(|(field, &at)| field.global == global && at != ABSENT)
+    /// Whether the kernel has the field.
+    pub fn has<F: field::Field>(&self) -> bool {
+        self.offsets[usize::from(F::NUMBER)].is_some()
     }
 
     /// Names of the fields that the kernel lacks.
     pub fn absent(&self) -> Vec<&'static str> {
-        let fields = FIELDS.iter().zip(&self.offsets);
-        fields
-            .filter(|&(_, &at)| at == ABSENT)
-            .map(|(field, _)| field.name)
-            .collect()
+        let mut names: Vec<&str> = Vec::new();
+        for field in FIELDS {
+            let absent = self.offsets[usize::from(field.number)].is_none();
+            if absent && !names.contains(&field.name) {
+                names.push(field.name);
+            }
+        }
+        names
     }
 
     pub fn scheduler(&self) -> Scheduler {
-        if self.has("SE_DEADLINE") {
+        if self.has::<field::OwnDeadline>() {
             Scheduler::Eevdf
         } else {
             Scheduler::Cfs
@@ -181,13 +200,15 @@ struct Place {
     bitfield: bool,
 }
 
-fn offset(btf: &Btf, of: Option<&Type>, field: &Field) -> Result<u32, ProbeError> {
+fn offset(btf: &Btf, of: Option<&Type>, field: &Field) -> Result<Option<u16>, ProbeError> {
     let Field {
-        global: _,
+        number: _,
         name,
         structure: _,
         paths,
+        plus,
         size,
+        whole,
         required,
     } = *field;
     // A bit field cannot be read as a byte: as good as absent.
@@ -199,18 +220,24 @@ fn offset(btf: &Btf, of: Option<&Type>, field: &Field) -> Result<u32, ProbeError
         return if required {
             Err(ProbeError::MissingField { field: name })
         } else {
-            Ok(ABSENT)
+            Ok(None)
         };
     };
-    let low_part_suffices = cfg!(target_endian = "little") || size == 0;
-    if place.bytes != size && !(place.bytes > size && low_part_suffices) {
+    let expected = whole.unwrap_or(size);
+    let low_part_suffices = cfg!(target_endian = "little");
+    if place.bytes != expected && !(place.bytes > expected && low_part_suffices) {
         return Err(ProbeError::FieldSize {
             field: name,
             found: place.bytes,
-            expected: size,
+            expected,
         });
     }
-    Ok(place.bits / 8)
+    let at = place.bits / 8 + plus;
+    // What an instruction can say.
+    match u16::try_from(at) {
+        Ok(at) if at < field::LOAD.cast_unsigned() => Ok(Some(at)),
+        _ => Err(ProbeError::FieldFar { field: name, at }),
+    }
 }
 
 fn structure(btf: &Btf, name: &str) -> Option<Type> {
@@ -231,7 +258,7 @@ fn find(btf: &Btf, structure: &Type, path: &str) -> Option<Place> {
     }
     Some(Place {
         bits,
-        bytes: size_of(btf, &current)?,
+        bytes: bytes_of(btf, &current)?,
         bitfield,
     })
 }
@@ -273,7 +300,7 @@ fn bare(btf: &Btf, mut of: Type) -> Option<Type> {
     }
 }
 
-fn size_of(btf: &Btf, of: &Type) -> Option<usize> {
+fn bytes_of(btf: &Btf, of: &Type) -> Option<usize> {
     match of {
         Type::Int(int) => Some(int.size()),
         Type::Enum(list) => Some(list.size()),
@@ -282,7 +309,7 @@ fn size_of(btf: &Btf, of: &Type) -> Option<usize> {
         Type::Ptr(_) => Some(8),
         Type::Array(array) => {
             let element = bare(btf, btf.resolve_chained_type(array).ok()?)?;
-            Some(array.len() * size_of(btf, &element)?)
+            Some(array.len() * bytes_of(btf, &element)?)
         }
         _ => None,
     }
@@ -326,13 +353,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_field_is_there_once() {
+        let mut numbers: Vec<u16> = FIELDS.iter().map(|field| field.number).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().map(usize::from).eq(0..COUNT));
+    }
+
+    #[test]
     fn running_kernel_resolves_when_it_has_btf() {
         let btf = match open() {
             Ok(btf) => btf,
             Err(error) => return println!("skipped: {error}"),
         };
         let layout = Layout::resolve(&btf).unwrap();
-        assert_eq!(layout.offsets.len(), FIELDS.len());
+        assert!(layout.has::<field::Pid>());
         let task = structure(&btf, "task_struct").unwrap();
         let entity = structure(&btf, "sched_entity").unwrap();
         // A task's entity begins with its load.

@@ -2,6 +2,7 @@
 
 mod iterator;
 mod object;
+mod relocate;
 mod told;
 
 pub use iterator::{load_iterator, run_iterator};

@@ -1,14 +1,12 @@
 //! The object with the programs in it: made for this kernel and these CPUs, not yet loaded.
 
-use super::{not_permitted, one_cpu, one_line};
-use crate::probe::{
-    error::ProbeError,
-    offsets::{FIELDS, Layout},
-};
+use super::{not_permitted, one_cpu, one_line, relocate::relocate};
+use crate::probe::{error::ProbeError, offsets::Layout};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, maps::MapError};
 use kernoracle_common::MAX_CPUS;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kernoracle.bpf.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kernoracle.bpf.o"));
 
 /// Creates the maps and prepares the programs, for this kernel and this choice of CPUs.
 pub fn object(
@@ -48,11 +46,11 @@ pub fn object_with(
     if let Some(names) = names {
         loader.map_max_entries("NEXT_COUNTS", names);
     }
-    for (field, offset) in FIELDS.iter().zip(&layout.offsets) {
-        loader.override_global(field.global, offset, true);
-    }
+    let object = relocate(OBJECT, &layout.offsets).map_err(|error| ProbeError::Object {
+        reason: one_line(&error),
+    })?;
     loader
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| object_error(error, ring_bytes))
 }
 
