@@ -19,6 +19,7 @@ pub use standing::{LISTED, Standing};
 use super::fair_queue::Preference;
 use super::{RunQueues, Sym};
 use crate::trace::event::Entity;
+use arrayvec::ArrayVec;
 use leaving::Until;
 use level::Queue;
 
@@ -88,6 +89,8 @@ pub struct Picker {
     /// Queues from the root to the choice, as the last descent went.
     path: Vec<usize>,
     woken: Vec<(Sym, usize, Entity)>,
+    /// Groups that keep the turn, each behind the queue that it is on.
+    kept_on: Vec<(u32, u32)>,
     /// What was gathered, to go back to.
     kept_queues: Vec<Queue>,
     kept_groups: Vec<Group>,
@@ -102,6 +105,7 @@ impl Picker {
     /// The first of what waits for `cpu` in the scheduler's order, [`LISTED`] at most, and what would be picked.
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
+        self.kept_on.clear();
         let if_stays = current.and_then(|current| {
             let advanced = self.advance(queues, current, Until::SliceEnd)?;
             self.levels(queues, cpu, Some((current, advanced)));
@@ -186,10 +190,24 @@ impl Picker {
                 level += 1;
             }
         }
-        // What sleeps on a queue that holds nothing else is dequeued before anything is picked there.
         self.delayed.clear();
+        let mut lone: ArrayVec<u32, MAX_LEVELS> = ArrayVec::new();
         for delayed in &queues.cpu_ref(cpu).delayed {
-            self.join_delayed(Some(delayed.entity));
+            // Where nothing else is queued, the group stays on its own queue, once for all of its delayed ones.
+            let mut entity = delayed.entity;
+            let mut new = true;
+            while self.find(entity.cfs_rq).is_none()
+                && let Some(group) = queues.group(entity.cfs_rq)
+            {
+                new = !lone.contains(&entity.cfs_rq) && lone.try_push(entity.cfs_rq).is_ok();
+                if !new {
+                    break;
+                }
+                entity = *group;
+            }
+            if new {
+                self.join_delayed(Some(entity));
+            }
         }
     }
 
@@ -214,8 +232,14 @@ impl Picker {
             .iter()
             .position(|queue| self.is_root(queue.id))?;
         for _ in 0..=MAX_LEVELS {
-            self.drop_delayed(queues, cpu, staying, level);
             let id = self.queues[level].id;
+            if let Some(group) = self.keeps_turn(level) {
+                self.queues[level].best = Some((false, i64::MIN));
+                self.path.push(level);
+                level = self.place(group)?;
+                continue;
+            }
+            self.drop_delayed(queues, cpu, staying, level);
             let task = self.best_task(queues, cpu, staying, level);
             let group = self
                 .groups
@@ -236,6 +260,38 @@ impl Picker {
             }
         }
         None
+    }
+
+    /// The group that keeps the turn on a level, if it is eligible.
+    fn keeps_turn(&self, level: usize) -> Option<u32> {
+        let queue = &self.queues[level];
+        let &(_, below) = self.kept_on.iter().find(|(on, _)| *on == queue.id)?;
+        let group = self.groups.iter().find(|group| group.queue == below)?;
+        // Before 6.6 there was no slice to be protected.
+        let keeps = group.entity.deadline.is_some() && queue.eligible(&group.entity);
+        keeps.then_some(below)
+    }
+
+    /// Finds the groups that keep the turn when the current task sleeps: below which something still waits. Such a group has not left its queue, and
+    /// until its slice is used up nothing that waited beside it is preferred (`protect_slice` in `pick_eevdf`); since 6.14 it is the next buddy too, by
+    /// `dequeue_entities`.
+    fn keep_turns(&mut self, queues: &RunQueues, current: Option<Sym>) {
+        self.kept_on.clear();
+        let Some(fair) = current.and_then(|current| queues.task(current).fair.as_ref()) else {
+            return;
+        };
+        let mut below = fair.own.cfs_rq;
+        let mut holds = false;
+        for _ in 0..MAX_LEVELS {
+            let Some(group) = queues.group(below) else {
+                break;
+            };
+            holds |= self.find(below).is_some_and(|queue| queue.weight > 0);
+            if holds {
+                self.kept_on.push((group.cfs_rq, below));
+            }
+            below = group.cfs_rq;
+        }
     }
 
     fn place(&self, id: u32) -> Option<usize> {
