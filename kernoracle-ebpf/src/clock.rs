@@ -38,7 +38,10 @@ pub fn of_queue<M: Mem>(cfs_rq: u64) -> u64 {
     if !M::CHEAP {
         return 0;
     }
-    // A kernel without task groups has neither this field nor the one that `cfs_rq` is from: zeros, which the verifier lets nobody read from.
+    // A kernel without task groups has neither the field that `cfs_rq` is from nor the next: zeros, which the verifier lets nobody read from.
+    if cfs_rq == 0 {
+        return 0;
+    }
     let rq = field::<M, CfsRqRq>(cfs_rq as Pointer) as Pointer;
     if rq.is_null() {
         return 0;
