@@ -103,7 +103,8 @@ fn idle(state: *mut PerCpu, prev_pid: u32, next_pid: u32, now_ns: impl Fn() -> u
             let since = (*state).idle_since_ns;
             (*state).idle_since_ns = 0;
             if since != 0 {
-                (*state).idle_ns += elapsed(since, now_ns());
+                // A new comparison of the clocks may put the end before the start.
+                (*state).idle_ns += now_ns().saturating_sub(since);
             }
         } else if next_pid == 0 {
             (*state).idle_since_ns = now_ns();
@@ -274,12 +275,6 @@ fn leave<M: Mem>(here: Here, ts_ns: u64, next: Seen) -> Option<()> {
     }
 }
 
-/// From one time to another, which a new comparison of the clocks may put before it.
-#[inline(always)]
-fn elapsed(since: u64, now_ns: u64) -> u64 {
-    now_ns.saturating_sub(since)
-}
-
 /// Adds the time since the daemon came.
 ///
 /// # Safety
@@ -291,7 +286,7 @@ unsafe fn hide(state: *mut PerCpu, ts_ns: u64) {
     unsafe {
         let since = (*state).own_since_ns;
         (*state).own_since_ns = 0;
-        (*state).hidden_ns += elapsed(since, ts_ns);
+        (*state).hidden_ns += ts_ns.saturating_sub(since);
     }
 }
 
