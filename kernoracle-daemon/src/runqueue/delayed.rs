@@ -8,7 +8,7 @@ use super::{RunQueues, Sym};
 use crate::trace::event::{Entity, MAX_PARENTS};
 
 /// More are not kept: they only shift a mean.
-const KEPT: usize = 64;
+pub(super) const KEPT: usize = 64;
 
 /// Who sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

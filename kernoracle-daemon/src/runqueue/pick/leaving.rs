@@ -39,7 +39,7 @@ impl Picker {
         let own = self.leave(queues, current, run.middle());
         self.levels(queues, cpu, None);
         self.keep();
-        self.keep_turns(queues, current);
+        self.find_turns(queues, current);
         let [early, late] = [run.early(), run.late()].map(|ns| {
             let own = self.leave(queues, current, ns);
             if !self.ages_unseen() {

@@ -16,6 +16,7 @@ mod woken;
 
 pub use standing::{LISTED, Standing};
 
+use super::delayed::KEPT;
 use super::fair_queue::Preference;
 use super::{RunQueues, Sym};
 use crate::trace::event::Entity;
@@ -90,7 +91,7 @@ pub struct Picker {
     path: Vec<usize>,
     woken: Vec<(Sym, usize, Entity)>,
     /// Groups that keep the turn, each behind the queue that it is on.
-    kept_on: Vec<(u32, u32)>,
+    turns: Vec<(u32, u32)>,
     /// What was gathered, to go back to.
     kept_queues: Vec<Queue>,
     kept_groups: Vec<Group>,
@@ -105,7 +106,7 @@ impl Picker {
     /// The first of what waits for `cpu` in the scheduler's order, [`LISTED`] at most, and what would be picked.
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
-        self.kept_on.clear();
+        self.turns.clear();
         let if_stays = current.and_then(|current| {
             let advanced = self.advance(queues, current, Until::SliceEnd)?;
             self.levels(queues, cpu, Some((current, advanced)));
@@ -191,7 +192,7 @@ impl Picker {
             }
         }
         self.delayed.clear();
-        let mut lone: ArrayVec<u32, MAX_LEVELS> = ArrayVec::new();
+        let mut lone: ArrayVec<u32, KEPT> = ArrayVec::new();
         for delayed in &queues.cpu_ref(cpu).delayed {
             // Where nothing else is queued, the group stays on its own queue, once for all of its delayed ones.
             let mut entity = delayed.entity;
@@ -265,7 +266,7 @@ impl Picker {
     /// The group that keeps the turn on a level, if it is eligible.
     fn keeps_turn(&self, level: usize) -> Option<u32> {
         let queue = &self.queues[level];
-        let &(_, below) = self.kept_on.iter().find(|(on, _)| *on == queue.id)?;
+        let &(_, below) = self.turns.iter().find(|(on, _)| *on == queue.id)?;
         let group = self.groups.iter().find(|group| group.queue == below)?;
         // Before 6.6 there was no slice to be protected.
         let keeps = group.entity.deadline.is_some() && queue.eligible(&group.entity);
@@ -275,8 +276,8 @@ impl Picker {
     /// Finds the groups that keep the turn when the current task sleeps: below which something still waits. Such a group has not left its queue, and
     /// until its slice is used up nothing that waited beside it is preferred (`protect_slice` in `pick_eevdf`); since 6.14 it is the next buddy too, by
     /// `dequeue_entities`.
-    fn keep_turns(&mut self, queues: &RunQueues, current: Option<Sym>) {
-        self.kept_on.clear();
+    fn find_turns(&mut self, queues: &RunQueues, current: Option<Sym>) {
+        self.turns.clear();
         let Some(fair) = current.and_then(|current| queues.task(current).fair.as_ref()) else {
             return;
         };
@@ -288,7 +289,7 @@ impl Picker {
             };
             holds |= self.find(below).is_some_and(|queue| queue.weight > 0);
             if holds {
-                self.kept_on.push((group.cfs_rq, below));
+                self.turns.push((group.cfs_rq, below));
             }
             below = group.cfs_rq;
         }
