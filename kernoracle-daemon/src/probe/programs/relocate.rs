@@ -7,8 +7,6 @@ use object::{File, Object, ObjectSection, SectionKind, read::Error};
 const LOADS: [u8; 4] = [0x61, 0x69, 0x71, 0x79];
 /// `BPF_ALU64 | BPF_MOV | BPF_K`: a register becomes a constant.
 const MOVE: u8 = 0xb7;
-/// `BPF_LD | BPF_IMM | BPF_DW`: a constant of 64 bits, in two instructions.
-const WIDE: u8 = 0x18;
 /// The bits of the second byte that name the register that is written.
 const WRITTEN: u8 = if cfg!(target_endian = "little") {
     0x0f
@@ -25,13 +23,9 @@ pub fn relocate(object: &[u8], offsets: &[Option<u16>; COUNT]) -> Result<Vec<u8>
         };
         let range = start as usize..(start + len) as usize;
         let (instructions, _) = relocated[range].as_chunks_mut();
-        let mut instructions = instructions.iter_mut();
-        while let Some(instruction) = instructions.next() {
-            if instruction[0] == WIDE {
-                instructions.next();
-            } else {
-                complete(instruction, offsets);
-            }
+        // The second half of a constant of 64 bits has the code 0, which is none of these.
+        for instruction in instructions {
+            complete(instruction, offsets);
         }
     }
     Ok(relocated)
@@ -141,11 +135,11 @@ mod tests {
                     read[complete(&mut expected, &offsets()).unwrap()] += 1;
                 }
                 assert_eq!(expected, *after);
+                let left = complete(&mut expected, &offsets());
+                assert_eq!(left, None, "{before:?} became {after:?}");
             }
         }
         assert!(read.iter().all(|&times| times > 0), "{read:?}");
-        let again = relocate(&relocated, &[None; COUNT]).unwrap();
-        assert!(again == relocated, "nothing is left to be put in");
     }
 
     #[test]
