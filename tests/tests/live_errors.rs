@@ -189,3 +189,34 @@ fn a_ring_larger_than_the_memory_is_refused() {
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_disk_that_is_full_at_once_keeps_no_recording() {
+    let _alone = live_or_skip!("unshare");
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("disk");
+    fs::create_dir(&place).unwrap();
+    let listing = directory.path().join("listing");
+    // One page: the header fits, the first block does not.
+    let script = format!(
+        "mount -t tmpfs -o size=4k tmpfs '{place}'; status=0; \"$@\" || status=$?; ls -A '{place}' >'{listing}'; exit $status",
+        place = place.display(),
+        listing = listing.display(),
+    );
+    let file = place.join("full.kot");
+    let forks = "i=0; while [ $i -lt 400 ]; do /bin/true; i=$((i+1)); done";
+    let arguments = [
+        "record",
+        "-o",
+        file.to_str().unwrap(),
+        "--",
+        "sh",
+        "-c",
+        forks,
+    ];
+    refused(
+        with_mounts(&script, &arguments.map(str::to_owned)),
+        "full.kot: No space left on device (os error 28); nothing was recorded, and no file is left behind",
+    );
+    assert_eq!(fs::read_to_string(&listing).unwrap(), "");
+}

@@ -9,7 +9,7 @@ use super::{
 };
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -27,6 +27,8 @@ pub enum WriteError {
         events: u64,
         source: io::Error,
     },
+    #[error("{path}: {source}; nothing was recorded, and no file is left behind")]
+    Nothing { path: PathBuf, source: io::Error },
     #[error("{path}: {source} after {events} events; those can be read")]
     Io {
         path: PathBuf,
@@ -231,14 +233,19 @@ impl TraceWriter {
         }
     }
 
-    /// Takes back the part of a block that did reach the file, and says why.
+    /// Takes back the part of a block that did reach the file, or a file in which there is no block, and says why.
     fn give_up(&mut self, source: io::Error) -> WriteError {
         self.closed = true;
+        let (path, events) = (self.path.clone(), self.totals.events);
         if let Output::File(file) = &self.output {
+            // A device, a pipe or a link stays where it is.
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+            if events == 0 && is_file && fs::remove_file(&path).is_ok() {
+                return WriteError::Nothing { path, source };
+            }
             // Where that fails too, the reader finds the cut block and says so.
             let _ = file.set_len(self.bytes);
         }
-        let (path, events) = (self.path.clone(), self.totals.events);
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WriteError::Full {
                 path,
