@@ -27,21 +27,24 @@ const BEHIND: f32 = 0.1;
 /// For a sleeper that should wake before the current task leaves.
 const DUE: f32 = 1.0;
 
-/// Codes of a slot: none, a candidate's index and 1, a nominee's and [`NOMINEE`], the current task's.
+/// What a slot holds: 0, or the number of its entry and 1.
 type Code = u8;
 const NONE: Code = 0;
-const NOMINEE: Code = 64;
-const CURRENT: Code = 255;
-const _: () = assert!(NOMINEE as usize + MOST < CURRENT as usize);
+const _: () = assert!(MOST < Code::MAX as usize && WIDTH * LANES <= u64::BITS as usize);
 
+/// A task that is listed or may be.
 #[derive(Clone, Copy, Debug)]
-struct Nominee {
+struct Entry {
     sym: Sym,
     votes: f32,
     /// What each vote counts.
     weight: f32,
-    /// Index among the candidates and 1; 0 before it is elected.
-    candidate: Code,
+    /// Index among the candidates, once it is one.
+    candidate: Option<u8>,
+    /// Bit `place * LANES + row`: that row of the counts names it in that place.
+    named: u64,
+    /// Its probability in the back-off's ranking, if it is there.
+    ranked: Option<f32>,
 }
 
 /// Who is listed or may be.
@@ -49,13 +52,10 @@ struct Nominee {
 pub(super) struct Nominees {
     /// Code by slot. A slot may now belong to another task than the one that was counted, so symbols are compared too.
     places: Vec<Code>,
-    /// Symbols of all slots with a code.
-    listed: ArrayVec<Sym, MOST>,
-    list: ArrayVec<Nominee, MOST>,
-    /// `[place][row]`: the code of whom the counts name.
-    named: [[Code; LANES]; WIDTH],
-    /// Likewise of the back-off's ranking.
-    ranked: ArrayVec<Code, MOST>,
+    entries: ArrayVec<Entry, MOST>,
+    /// Of each entry: its votes in the upper half, in an order of whole numbers, then its number, so that the earlier one of equals is the greater;
+    /// 0 once it is a candidate, or if it cannot be one.
+    order: ArrayVec<u64, MOST>,
     /// When the current task should leave.
     leaves_ns: u64,
     /// What each vote of a task counts that waits, but not in front.
@@ -65,27 +65,33 @@ pub(super) struct Nominees {
 impl Nominees {
     /// A new prediction: the current task is no candidate.
     pub(super) fn begin(&mut self, current: Sym) {
-        self.list.clear();
-        self.ranked.clear();
-        self.mark(current, CURRENT);
-    }
-
-    fn mark(&mut self, sym: Sym, code: Code) {
-        let slot = sym.slot();
-        if slot >= self.places.len() {
-            self.places.resize((slot + 1).next_power_of_two(), NONE);
-        }
-        self.places[slot] = code;
-        self.listed.push(sym);
-    }
-
-    fn code(&self, sym: Sym) -> Code {
-        self.places.get(sym.slot()).copied().unwrap_or(NONE)
+        self.enter(Entry::taken(current, None));
     }
 
     /// `sym` is candidate `at`.
     pub(super) fn list(&mut self, sym: Sym, at: usize) {
-        self.mark(sym, at as Code + 1);
+        self.enter(Entry::taken(sym, Some(at as u8)));
+    }
+
+    fn enter(&mut self, entry: Entry) -> usize {
+        let slot = entry.sym.slot();
+        if slot >= self.places.len() {
+            self.places.resize((slot + 1).next_power_of_two(), NONE);
+        }
+        let at = self.entries.len();
+        self.entries.push(entry);
+        self.places[slot] = at as Code + 1;
+        at
+    }
+
+    /// A task's entry, if it has one.
+    fn find(&self, sym: Sym) -> Found {
+        let code = self.places.get(sym.slot()).copied().unwrap_or(NONE);
+        match code.checked_sub(1).map(usize::from) {
+            None => Found::Nobody,
+            Some(at) if self.entries[at].sym == sym => Found::At(at),
+            Some(_) => Found::Another,
+        }
     }
 
     /// Lets the scheduler's order, counts, wake-ups and the last runs nominate.
@@ -120,42 +126,44 @@ impl Nominees {
             let unnamed = odds.stretched[WIDTH][lane];
             for place in 0..WIDTH {
                 let sym = odds.named[place][lane];
-                self.named[place][lane] = if sym == NOBODY {
-                    NONE
-                } else {
-                    let votes = odds.stretched[place][lane] - unnamed;
-                    self.nominate(scene, Sym::from_raw(sym), votes)
-                };
+                if sym == NOBODY {
+                    continue;
+                }
+                let votes = odds.stretched[place][lane] - unnamed;
+                if let Some(entry) = self.nominate(scene, Sym::from_raw(sym), votes) {
+                    entry.named |= 1 << (place * LANES + lane);
+                }
             }
         }
         for (sym, p) in &counted.ranking.ranked {
-            let code = self.nominate(scene, Sym::from_raw(*sym), RANKED * p);
-            self.ranked.push(code);
+            if let Some(entry) = self.nominate(scene, Sym::from_raw(*sym), RANKED * p) {
+                entry.ranked = Some(*p);
+            }
         }
         for (place, sym) in recent.iter().enumerate() {
             self.nominate(scene, *sym, RECENT / (1.0 + place as f32));
         }
+        self.order.clear();
+        self.order
+            .extend((self.entries.iter().enumerate()).map(|(at, entry)| entry.order(at as u32)));
     }
 
-    fn nominate(&mut self, scene: &Scene<'_>, sym: Sym, votes: f32) -> Code {
-        let code = self.code(sym);
-        if let Some(nominee) = code.checked_sub(NOMINEE).filter(|_| code != CURRENT) {
-            let nominee = &mut self.list[usize::from(nominee)];
-            if nominee.sym != sym {
-                return NONE;
+    /// Adds votes to a task's. Returns its entry; `None` if it cannot come.
+    fn nominate(&mut self, scene: &Scene<'_>, sym: Sym, votes: f32) -> Option<&mut Entry> {
+        match self.find(sym) {
+            Found::At(at) => {
+                let entry = &mut self.entries[at];
+                entry.votes += entry.weight * votes;
+                return Some(entry);
             }
-            nominee.votes += nominee.weight * votes;
-            return code;
-        }
-        if code != NONE {
-            return code;
+            Found::Another => return None,
+            Found::Nobody => {}
         }
         // Another CPU's idle task will not come here.
-        let task = scene.queues.get(sym);
-        let may_come = task.filter(|task| task.pid != 0 || sym == scene.queues.idle(scene.cpu));
-        let Some(task) = may_come else { return NONE };
-        if self.list.is_full() || self.listed.is_full() {
-            return NONE;
+        let task = (scene.queues.get(sym))
+            .filter(|task| task.pid != 0 || sym == scene.queues.idle(scene.cpu))?;
+        if self.entries.is_full() {
+            return None;
         }
         let waits = task.status == Status::Runnable && task.cpu == scene.cpu;
         let weight = if waits { self.behind } else { 1.0 };
@@ -163,39 +171,28 @@ impl Nominees {
             && (task.sleeps.median())
                 .is_some_and(|median| task.since_ns.saturating_add(median) <= self.leaves_ns);
         let votes = if due { votes + DUE } else { votes };
-        let code = NOMINEE + self.list.len() as Code;
-        self.list.push(Nominee {
+        let at = self.enter(Entry {
             sym,
             votes: weight * votes,
             weight,
-            candidate: 0,
+            candidate: None,
+            named: 0,
+            ranked: None,
         });
-        self.mark(sym, code);
-        code
+        Some(&mut self.entries[at])
     }
 
     /// The nominee with the most votes that is no candidate yet; it becomes candidate `at`.
     pub(super) fn elect(&mut self, at: usize) -> Option<Sym> {
-        let mut best: Option<&mut Nominee> = None;
-        for nominee in &mut self.list {
-            if nominee.candidate == 0 && best.as_ref().is_none_or(|best| nominee.votes > best.votes)
-            {
-                best = Some(nominee);
-            }
+        let most = self.order.iter().fold(0, |most, order| most.max(*order));
+        if most == 0 {
+            return None;
         }
-        let best = best?;
-        best.candidate = at as Code + 1;
-        Some(best.sym)
-    }
-
-    /// The index of the candidate that a code stands for, if it was elected.
-    fn index(&self, code: Code) -> Option<usize> {
-        let code = match code.checked_sub(NOMINEE) {
-            _ if code == CURRENT => return None,
-            Some(nominee) => self.list[usize::from(nominee)].candidate,
-            None => code,
-        };
-        usize::from(code).checked_sub(1)
+        let number = !(most as u32) as usize;
+        self.order[number] = 0;
+        let entry = &mut self.entries[number];
+        entry.candidate = Some(at as u8);
+        Some(entry.sym)
     }
 
     /// A task's candidate.
@@ -204,37 +201,69 @@ impl Nominees {
         sym: Sym,
         candidates: &'a mut [Candidate],
     ) -> Option<&'a mut Candidate> {
-        let candidate = &mut candidates[self.index(self.code(sym))?];
-        (candidate.sym == Some(sym)).then_some(candidate)
+        let Found::At(at) = self.find(sym) else {
+            return None;
+        };
+        let candidate = self.entries[at].candidate?;
+        Some(&mut candidates[usize::from(candidate)])
     }
 
     /// Gives each candidate what the counts say of it.
     pub(super) fn hand_out(&self, counted: &Counted, candidates: &mut [Candidate]) {
-        for lane in counted.odds.lanes() {
-            for place in 0..WIDTH {
-                let Some(at) = self.index(self.named[place][lane]) else {
-                    continue;
-                };
-                let candidate = &mut candidates[at];
-                if candidate.sym == Some(Sym::from_raw(counted.odds.named[place][lane])) {
-                    counted.write(place, lane, &mut candidate.features);
-                }
+        for entry in &self.entries {
+            let Some(at) = entry.candidate else { continue };
+            let x = &mut candidates[usize::from(at)].features;
+            let mut named = entry.named;
+            while named != 0 {
+                let bit = named.trailing_zeros() as usize;
+                named &= named - 1;
+                counted.write(bit / LANES, bit % LANES, x);
             }
-        }
-        for (code, (sym, p)) in self.ranked.iter().zip(&counted.ranking.ranked) {
-            if let Some(at) = self.index(*code)
-                && candidates[at].sym == Some(Sym::from_raw(*sym))
-            {
-                candidates[at].features[c::LOG_P] = log_p(*p);
+            if let Some(p) = entry.ranked {
+                x[c::LOG_P] = log_p(p);
             }
         }
     }
 
     /// Takes back all codes.
     pub(super) fn end(&mut self) {
-        for sym in self.listed.drain(..) {
-            self.places[sym.slot()] = NONE;
+        for entry in self.entries.drain(..) {
+            self.places[entry.sym.slot()] = NONE;
         }
+    }
+}
+
+/// Who has the slot that a task would have.
+enum Found {
+    /// The task, whose entry this is.
+    At(usize),
+    /// A task that had it before, or has it now.
+    Another,
+    Nobody,
+}
+
+impl Entry {
+    /// One that needs no votes, or cannot have any.
+    fn taken(sym: Sym, candidate: Option<u8>) -> Self {
+        Self {
+            sym,
+            votes: f32::NEG_INFINITY,
+            weight: 0.0,
+            candidate,
+            named: 0,
+            ranked: None,
+        }
+    }
+
+    /// See [`Nominees::order`].
+    fn order(&self, number: u32) -> u64 {
+        if self.votes == f32::NEG_INFINITY {
+            return 0;
+        }
+        // As `f32::total_cmp` does, with the sign turned round: no number is less than 0.
+        let bits = self.votes.to_bits();
+        let bits = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
+        u64::from(bits) << 32 | u64::from(!number)
     }
 }
 
