@@ -174,8 +174,8 @@ fn gatherer(tasks: u32) -> (usize, impl FnMut()) {
         for (which, key) in keys.into_iter().enumerate() {
             contexts.set_situation(which, key);
         }
-        let wakes = wakes.begin(&queues, next);
-        last = Some((next, (event.ts_ns, wakes)));
+        wakes.begin(&queues, next);
+        last = Some((next, (event.ts_ns, wakes.look())));
     }
     let (current, (now_ns, wakes)) = last.expect("a stream has switches");
     contexts.look();

@@ -8,12 +8,11 @@
     reason = "compiled once for each set of vector instructions, with the function that it is part of"
 )]
 
-use super::code_rows::{CodeRows, Sums};
+use super::code_rows::Sums;
+use super::differing::{Bits, differing, reference};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
-use super::vector::{
-    LANES, Vector, add_differing_rows, add_product, add_rows, add_sparse_rows, fold,
-};
+use super::vector::{LANES, Vector, add_chosen_rows, add_product, add_rows, add_sparse_rows, fold};
 use super::weights::{
     Weights,
     shape::{HEADS, HIDDEN, INPUT, QUANTILES, RUN, SCORER},
@@ -42,36 +41,47 @@ impl Lstm {
     pub fn step(&mut self, weights: &Weights, input: &[f32; INPUT]) {
         lstm_step(&weights.lstm, input, &mut self.hidden, &mut self.cell);
     }
-
-    /// The same with what the codes add kept in `rows`, which are of these weights.
-    pub fn step_kept(&mut self, weights: &Weights, rows: &mut CodeRows, input: &[f32; INPUT]) {
-        let codes = rows.sums(weights, input);
-        kept_step(
-            &weights.lstm,
-            codes,
-            input,
-            &mut self.hidden,
-            &mut self.cell,
-        );
-    }
 }
 
-/// A step where the sums over the codes in the input are known.
+/// What the recurrent weights make of `hidden` for each gate, its bias included: the part of a step that needs no input.
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
     "x86_64+avx2+bmi1+bmi2+fma"
 ))]
-fn kept_step(
+pub(super) fn gates_of_hidden(rows: &[Vector<HIDDEN>], hidden: &[f32; HIDDEN]) -> Sums {
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        any_gates_of_hidden::<true>(rows, hidden)
+    } else {
+        any_gates_of_hidden::<false>(rows, hidden)
+    }
+}
+
+/// [`gates_of_hidden`], with the vector instructions of the caller.
+#[inline(always)]
+fn any_gates_of_hidden<const FUSED: bool>(rows: &[Vector<HIDDEN>], hidden: &[f32; HIDDEN]) -> Sums {
+    let mut gates = [Vector::ZERO; 4];
+    for (gate, rows) in gates.iter_mut().zip(rows.chunks_exact(1 + INPUT + HIDDEN)) {
+        *gate = add_rows::<FUSED, _>(rows[0], hidden, &rows[1 + INPUT..]);
+    }
+    gates
+}
+
+/// A step where [`gates_of_hidden`] and the sums over the codes in the input are known.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
+))]
+pub(super) fn kept_step(
     rows: &[Vector<HIDDEN>],
+    of_hidden: Sums,
     codes: [Option<&Sums>; 2],
     input: &[f32; INPUT],
-    hidden: &mut [f32; HIDDEN],
-    cell: &mut [f32; HIDDEN],
+    state: &mut Lstm,
 ) {
     if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
-        any_kept_step::<true>(rows, codes, input, hidden, cell);
+        any_kept_step::<true>(rows, of_hidden, codes, input, state);
     } else {
-        any_kept_step::<false>(rows, codes, input, hidden, cell);
+        any_kept_step::<false>(rows, of_hidden, codes, input, state);
     }
 }
 
@@ -79,26 +89,23 @@ fn kept_step(
 #[inline(always)]
 fn any_kept_step<const FUSED: bool>(
     rows: &[Vector<HIDDEN>],
+    mut gates: Sums,
     codes: [Option<&Sums>; 2],
     input: &[f32; INPUT],
-    hidden: &mut [f32; HIDDEN],
-    cell: &mut [f32; HIDDEN],
+    state: &mut Lstm,
 ) {
-    let mut gates = [Vector::<HIDDEN>::ZERO; 4];
     let rows = rows.chunks_exact(1 + INPUT + HIDDEN);
     for (i, (gate, rows)) in gates.iter_mut().zip(rows).enumerate() {
-        let mut sum = rows[0];
         for code in codes.into_iter().flatten() {
-            for (sum, of_code) in sum.0.iter_mut().zip(&code[i].0) {
+            for (sum, of_code) in gate.0.iter_mut().zip(&code[i].0) {
                 *sum += of_code;
             }
         }
         let between = CODE..INPUT - CODE;
-        let (of_input, of_hidden) = rows[1..].split_at(INPUT);
-        let sum = add_sparse_rows::<FUSED, _>(sum, &input[between.clone()], &of_input[between]);
-        *gate = add_rows::<FUSED, _>(sum, hidden, of_hidden);
+        let of_input = &rows[1..][..INPUT];
+        *gate = add_sparse_rows::<FUSED, _>(*gate, &input[between.clone()], &of_input[between]);
     }
-    activate(&gates, hidden, cell);
+    activate(&gates, &mut state.hidden, &mut state.cell);
 }
 
 /// One step of an LSTM with `H` units. `rows` holds for each gate its bias, then what each number of `input` adds, then what each
@@ -163,19 +170,51 @@ pub struct Scores {
     pub run: [f32; QUANTILES],
     /// The same before the distances of the outer ones were made positive.
     pub run_raw: [f32; QUANTILES],
+    /// Scratch space.
+    pub(super) differing: Vec<Bits>,
 }
 
 /// Scores a view's candidates and the current task's run time, given the LSTM's output `hidden` (`[HIDDEN]`).
 pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mut Scores) {
+    score_from(weights, &heads_of_hidden(weights, hidden), view, scores);
+}
+
+/// The same, given [`heads_of_hidden`].
+pub(super) fn score_from(
+    weights: &Weights,
+    of_hidden: &Vector<HEADS>,
+    view: &View,
+    scores: &mut Scores,
+) {
     scores.network.clear();
     scores.network.resize(view.candidates.len(), 0.0);
     scores.p.clear();
     scores.p.resize(view.candidates.len(), 0.0);
-    scores.run_raw = heads(weights, hidden, view, &mut scores.network, &mut scores.p);
+    differing(&view.candidates, &view.common, &mut scores.differing);
+    let Scores {
+        network,
+        p,
+        differing,
+        ..
+    } = scores;
+    scores.run_raw = heads(weights, of_hidden, view, differing, network, p);
     for (out, shift) in scores.run_raw.iter_mut().zip(&view.run_shift) {
         *out += shift;
     }
     scores.run = quantiles(view.run_base, scores.run_raw);
+}
+
+/// What the LSTM's output adds to the units of all heads, their bias included.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
+    "x86_64+avx2+bmi1+bmi2+fma"
+))]
+pub(super) fn heads_of_hidden(weights: &Weights, hidden: &[f32; HIDDEN]) -> Vector<HEADS> {
+    if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
+        add_rows::<true, _>(weights.heads_bias, hidden, &weights.heads[..HIDDEN])
+    } else {
+        add_rows::<false, _>(weights.heads_bias, hidden, &weights.heads[..HIDDEN])
+    }
 }
 
 /// Fills in what the network adds to each candidate, and the softmax of that and the linear scores. Returns the run-time head's output.
@@ -185,15 +224,16 @@ pub fn score(weights: &Weights, hidden: &[f32; HIDDEN], view: &View, scores: &mu
 ))]
 fn heads(
     weights: &Weights,
-    hidden: &[f32; HIDDEN],
+    of_hidden: &Vector<HEADS>,
     view: &View,
+    differing: &[Bits],
     network: &mut [f32],
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
     if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
-        any_heads::<true>(weights, hidden, view, network, p)
+        any_heads::<true>(weights, of_hidden, view, differing, network, p)
     } else {
-        any_heads::<false>(weights, hidden, view, network, p)
+        any_heads::<false>(weights, of_hidden, view, differing, network, p)
     }
 }
 
@@ -201,48 +241,58 @@ fn heads(
 #[inline(always)]
 pub(super) fn any_heads<const FUSED: bool>(
     weights: &Weights,
-    hidden: &[f32; HIDDEN],
+    of_hidden: &Vector<HEADS>,
     view: &View,
+    differing: &[Bits],
     network: &mut [f32],
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
-    let (of_hidden, of_situation) = weights.heads.split_at(HIDDEN);
-    let all: Vector<HEADS> = add_rows::<FUSED, _>(weights.heads_bias, hidden, of_hidden);
-    let all = add_sparse_rows::<FUSED, _>(all, &view.situation, of_situation);
+    let of_situation = &weights.heads[HIDDEN..];
+    let all = add_sparse_rows::<FUSED, _>(*of_hidden, &view.situation, of_situation);
     let (base, rest) = all.split_at(SCORER);
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
-    let common = add_differing_rows::<FUSED, _, _>(
+    let Some((of_common, of_candidates)) = differing.split_first() else {
+        return [0.0; QUANTILES];
+    };
+    let common = add_chosen_rows::<FUSED, _, _>(
         base,
         &view.common.0,
         &Vector::ZERO.0,
+        of_common,
         &weights.scorer_feature,
     );
     let (query, _) = query.as_chunks::<CODE>();
     let (of_units, _) = weights.scorer_out.as_chunks::<LANES>();
-    for (candidate, out) in view.candidates.iter().zip(network.iter_mut()) {
-        // Those that are no task have few features at all.
-        let (start, from) = if candidate.sym.is_some() {
-            (common, &view.common)
-        } else {
-            (base, &Vector::ZERO)
-        };
-        let units = add_differing_rows::<FUSED, _, _>(
-            start,
-            &candidate.features,
-            from,
-            &weights.scorer_feature,
-        );
-        let mut lanes = [0.0; LANES];
-        for i in 0..CODE {
-            lanes[i] = add_product::<FUSED>(lanes[i], query[0][i], candidate.code[i]);
-        }
-        for (units, of_units) in units.as_chunks::<LANES>().0.iter().zip(of_units) {
-            for i in 0..LANES {
-                lanes[i] = add_product::<FUSED>(lanes[i], positive(units[i]), of_units[i]);
+    let all = (view.candidates.chunks(LANES)).zip(of_candidates.chunks(LANES));
+    for ((candidates, of_candidates), out) in all.zip(network.chunks_mut(LANES)) {
+        // Sums are folded apart from where they are made: seen together, the compiler makes pairs of the lanes of both.
+        let mut sums = [Vector::<LANES>::ZERO; LANES];
+        for ((candidate, chosen), lanes) in candidates.iter().zip(of_candidates).zip(&mut sums) {
+            let start = if candidate.sym.is_some() {
+                common
+            } else {
+                base
+            };
+            let units = add_chosen_rows::<FUSED, _, _>(
+                start,
+                &candidate.features,
+                reference(candidate, &view.common),
+                chosen,
+                &weights.scorer_feature,
+            );
+            for i in 0..CODE {
+                lanes[i] = add_product::<FUSED>(lanes[i], query[0][i], candidate.code[i]);
+            }
+            for (units, of_units) in units.as_chunks::<LANES>().0.iter().zip(of_units) {
+                for i in 0..LANES {
+                    lanes[i] = add_product::<FUSED>(lanes[i], positive(units[i]), of_units[i]);
+                }
             }
         }
-        *out = fold(lanes);
+        for (lanes, out) in sums.iter().zip(out) {
+            *out = fold(lanes.0);
+        }
     }
     softmax(&view.linear, network, p);
 
@@ -356,8 +406,9 @@ mod tests {
             any_heads::<true>,
             fn(
                 weights: &Weights,
-                hidden: &[f32; HIDDEN],
+                of_hidden: &Vector<HEADS>,
                 view: &View,
+                differing: &[Bits],
                 network: &mut [f32],
                 p: &mut [f32],
             ) -> [f32; QUANTILES]
@@ -369,12 +420,17 @@ mod tests {
             let hidden: [f32; HIDDEN] = std::array::from_fn(|_| random.random_range(-1.0..1.0));
             let empty = || vec![0.0; view.candidates.len()];
             let (mut network, mut p) = (empty(), empty());
-            let run = heads(&weights, &hidden, &view, &mut network, &mut p);
+            let mut bits = Vec::new();
+            differing(&view.candidates, &view.common, &mut bits);
+            let of_hidden = heads_of_hidden(&weights, &hidden);
+            let run = heads(&weights, &of_hidden, &view, &bits, &mut network, &mut p);
             for (name, version) in &versions {
                 let (mut other_network, mut other_p) = (empty(), empty());
                 // SAFETY: the machine has the instructions of every version in the list.
-                let other =
-                    unsafe { version(&weights, &hidden, &view, &mut other_network, &mut other_p) };
+                let other = unsafe {
+                    let (network, p) = (&mut other_network, &mut other_p);
+                    version(&weights, &of_hidden, &view, &bits, network, p)
+                };
                 assert_same(name, &run, &other);
                 assert_same(name, &network, &other_network);
                 assert_same(name, &p, &other_p);

@@ -92,58 +92,42 @@ pub fn add_sparse_rows<const FUSED: bool, const N: usize>(
     sum
 }
 
-/// `sum + (x[0] - from[0]) rows[0] + (x[1] - from[1]) rows[1] + ...` for `N` numbers, a multiple of 8, of which many do not differ: the others
-/// are found first, and added up in two sums that do not wait for each other, every second one of them in each.
+/// `sum + (x[i] - from[i]) rows[i] + ...` for the `i` of which `chosen` has the bit, bit `i % 64` of word `i / 64`: added up in two sums that do not
+/// wait for each other, every second one of a word in each.
 #[inline(always)]
-pub fn add_differing_rows<const FUSED: bool, const N: usize, const OUT: usize>(
+pub fn add_chosen_rows<const FUSED: bool, const N: usize, const OUT: usize>(
     sum: Vector<OUT>,
     x: &[f32; N],
     from: &[f32; N],
+    chosen: &[u64],
     rows: &[Vector<OUT>],
 ) -> Vector<OUT> {
-    const { assert!(N.is_multiple_of(8)) };
-    let mut rest = Vector::<N>::ZERO;
-    let mut differs = [0_u8; N];
-    for i in 0..N {
-        rest[i] = x[i] - from[i];
-        differs[i] = u8::from(rest[i] != 0.0);
-    }
-    let mut sums = [sum, Vector::ZERO];
-    let parts = rest.chunks(64).zip(differs.chunks(64)).zip(rows.chunks(64));
-    for ((rest, differs), rows) in parts {
-        let mut chosen = bits(differs);
+    const WORD: usize = u64::BITS as usize;
+    let (mut sum, mut other) = (sum, Vector::<OUT>::ZERO);
+    for (word, &chosen) in chosen.iter().enumerate() {
+        let mut chosen = chosen;
         while chosen != 0 {
-            let first = chosen.trailing_zeros() as usize;
+            let i = word * WORD + chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
+            let (apart, row) = (x[i] - from[i], &rows[i]);
             for k in 0..OUT {
-                sums[0][k] = add_product::<FUSED>(sums[0][k], rest[first], rows[first][k]);
+                sum[k] = add_product::<FUSED>(sum[k], apart, row[k]);
             }
             if chosen == 0 {
                 break;
             }
-            let second = chosen.trailing_zeros() as usize;
+            let i = word * WORD + chosen.trailing_zeros() as usize;
             chosen &= chosen - 1;
+            let (apart, row) = (x[i] - from[i], &rows[i]);
             for k in 0..OUT {
-                sums[1][k] = add_product::<FUSED>(sums[1][k], rest[second], rows[second][k]);
+                other[k] = add_product::<FUSED>(other[k], apart, row[k]);
             }
         }
     }
-    let [mut sum, other] = sums;
     for k in 0..OUT {
         sum[k] += other[k];
     }
     sum
-}
-
-/// Up to 64 bytes of 0 or 1 as bits, the first one lowest.
-#[inline(always)]
-fn bits(flags: &[u8]) -> u64 {
-    let (eights, _) = flags.as_chunks::<8>();
-    eights.iter().enumerate().fold(0, |bits, (at, eight)| {
-        // Each byte times the power of two that brings it to its place in the highest byte; no two meet.
-        let highest = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        bits | highest << (8 * at)
-    })
 }
 
 /// Sum of the lanes: neighbours at a distance of 8, then 4, 2, 1.
@@ -188,7 +172,7 @@ mod tests {
         );
         let x = [5.0, 7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let from = [4.0, 7.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        let differing = add_differing_rows::<FUSED, _, _>(start, &x, &from, &rows);
+        let differing = add_chosen_rows::<FUSED, _, _>(start, &x, &from, &[0b101], &rows);
         assert!((differing[0] - 13.5).abs() < 1e-6 && (differing[15] - 13.0).abs() < 1e-6);
         let mut lanes = [0.0; LANES];
         let numbers: [f32; 32] = std::array::from_fn(|i| i as f32);
@@ -200,13 +184,5 @@ mod tests {
     fn sums_by_hand_in_either_way() {
         sums_by_hand::<false>();
         sums_by_hand::<true>();
-    }
-
-    #[test]
-    fn flags_become_bits() {
-        for chosen in [0, 1, 0x8000_0000_0000_0001, 0x0123_4567_89ab_cdef, u64::MAX] {
-            let flags: [u8; 64] = std::array::from_fn(|i| (chosen >> i & 1) as u8);
-            assert_eq!(bits(&flags), chosen);
-        }
     }
 }

@@ -60,12 +60,21 @@ impl WakeCounts {
         }
     }
 
-    /// `current` has been switched in. Returns what is known of whom it will wake.
-    pub fn begin(&mut self, queues: &RunQueues, current: Sym) -> Wakes {
+    /// `current` has been switched in.
+    pub fn begin(&mut self, queues: &RunQueues, current: Sym) {
         let task = queues.task(current);
         let own = mix(u64::from(current.raw()) << 32 ^ task.ran & 0xffff_ffff);
         let role = mix(mix(u64::from(task.role)) ^ task.ran & 0xffff_ffff_ffff);
+        self.table.prefetch(own);
+        self.table.prefetch(role);
         self.keys = Some([own, role]);
+    }
+
+    /// What is known of whom the current task will wake. Apart from beginning, so that memory is on its way meanwhile.
+    pub fn look(&self) -> Wakes {
+        let Some([own, role]) = self.keys else {
+            return Wakes::default();
+        };
         Wakes {
             own: self.table.get(own).copied(),
             role: self.table.get(role).copied(),

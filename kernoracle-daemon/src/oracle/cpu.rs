@@ -3,7 +3,9 @@
 use super::outcome::Unscored;
 use crate::baseline::{Contexts, Ppm, Ranking};
 use crate::model::situations::Runs;
-use crate::model::{Counted, Course, Gatherer, Guard, Lstm, Scores, WakeCounts, Window};
+use crate::model::{
+    Counted, Course, Gatherer, Guard, Lstm, RunningLstm, Scores, WakeCounts, Window,
+};
 use crate::runqueue::{Picks, Sym};
 
 /// Rows of each of the two tables of counts: 4 MiB each a CPU that is in use, resident as far as they are used.
@@ -28,7 +30,7 @@ pub(super) struct CpuState {
     /// What the run-time histories say of the current run.
     pub course: Course,
     pub window: Window,
-    pub lstm: Lstm,
+    pub lstm: RunningLstm,
     /// What the counts say after the current task.
     pub counted: Counted,
     pub order1: Ranking,
@@ -63,7 +65,7 @@ impl CpuState {
             wakes: WakeCounts::default(),
             course: Course::default(),
             window: Window::new(window),
-            lstm: Lstm::default(),
+            lstm: RunningLstm::default(),
             counted: Counted::default(),
             order1: Ranking::default(),
             backoff8: Ranking::default(),
@@ -112,7 +114,7 @@ impl CpuState {
     /// The chain of predictions is broken, though the switches are known.
     pub(super) fn forget_window(&mut self) {
         self.window.clear();
-        self.lstm = Lstm::default();
+        self.lstm = RunningLstm::default();
         self.window_start = (Lstm::default(), self.last_ts_ns);
         self.since_offer = 0;
         self.refine_due = false;

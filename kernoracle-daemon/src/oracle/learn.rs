@@ -3,7 +3,7 @@
 use super::Oracle;
 use super::config::{Learning, ModelError};
 use super::outcome::{FullWindow, Sink};
-use crate::model::{LearnerProgress, Lstm, Model, Precision};
+use crate::model::{LearnerProgress, Lstm, Model, Precision, RunningLstm};
 use std::path::Path;
 
 impl Oracle {
@@ -44,7 +44,7 @@ impl Oracle {
                 from_ns: state.window_start.1,
                 to_ns: ts_ns,
             });
-            state.window_start = (state.lstm.clone(), ts_ns);
+            state.window_start = (state.lstm.state().clone(), ts_ns);
             state.since_offer = 0;
             return;
         }
@@ -75,6 +75,7 @@ impl Oracle {
         }
         for (cpu, state) in self.cpus.iter_mut().enumerate() {
             let Some(state) = state else { continue };
+            state.lstm.forget();
             if self.weights.without.lstm {
                 continue;
             }
@@ -88,7 +89,7 @@ impl Oracle {
                 for frame in &state.window.frames {
                     lstm.step(&self.weights, &frame.input);
                 }
-                state.lstm = lstm;
+                state.lstm = RunningLstm::from_state(lstm);
             }
         }
     }

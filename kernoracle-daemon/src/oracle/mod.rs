@@ -246,6 +246,16 @@ impl Oracle {
         self.cpus[cpu as usize].get_or_insert_with(|| Box::new(CpuState::new(window, ppm8)))
     }
 
+    /// Does what the next switch's prediction needs and can be known before it.
+    fn work_ahead(&mut self, cpu: u32) {
+        if !self.weights.without.lstm
+            && self.reference.is_none()
+            && let Some(Some(state)) = self.cpus.get_mut(cpu as usize)
+        {
+            state.lstm.work_ahead(&self.weights);
+        }
+    }
+
     fn switch(&mut self, ts_ns: u64, cpu: u32, switch: &Switch, sink: &mut dyn Sink) {
         self.number += 1;
         let known = self.state(cpu).current;
@@ -317,6 +327,7 @@ impl Oracle {
         for (which, key) in keys.into_iter().enumerate() {
             state.contexts.set_situation(which, key);
         }
+        state.wakes.begin(&self.queues, next);
         let keep = self.teacher.wants(&state.window);
         let frame = state.window.advance(keep);
         frame.input = before.input(
@@ -338,17 +349,18 @@ impl Oracle {
         } else {
             state
                 .lstm
-                .step_kept(&self.weights, &mut self.code_rows, &frame.input);
+                .step(&self.weights, &mut self.code_rows, &frame.input);
         }
         state.contexts.look();
-        let wakes = state.wakes.begin(&self.queues, next);
+        let wakes = state.wakes.look();
         state
             .counted
             .look(&state.contexts, wakes, &self.queues, next);
         self.predict(cpu, false, started);
 
-        // What it is compared with is no part of its time.
+        // What it is compared with is no part of its time; nor is what can be done before the next switch.
         self.predict_baselines(cpu, next);
+        self.work_ahead(cpu);
     }
 }
 

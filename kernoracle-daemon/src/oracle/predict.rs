@@ -56,7 +56,7 @@ impl Oracle {
                 .score(cpu as usize, view, &mut pending.scores)
                 .expect("shapes are fixed");
         } else {
-            model::score(&self.weights, &state.lstm.hidden, view, &mut pending.scores);
+            state.lstm.score(&self.weights, view, &mut pending.scores);
         }
         if let Some(start) = &self.start {
             start.start_score(refined, view, pending.guard.start_scores());
@@ -81,7 +81,7 @@ impl Oracle {
         let state = self.cpus[cpu as usize]
             .as_deref_mut()
             .expect("made before it is predicted for");
-        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
+        let alive = |sym: u32| sym != next.raw() && self.queues.names(Sym::from_raw(sym));
         let matches = state.contexts.matches();
         state.order1 = Backoff::new(1).rank(&matches, alive, self.queues.live());
         let [.., twelve] = &matches;

@@ -72,10 +72,17 @@ impl Kinds {
             mix(own.wrapping_add(3) ^ mix(picks >> 32 ^ mix(last ^ mix(before ^ mix(first))))),
         ];
         self.roles = [current.role, self.roles[0], self.roles[1]];
-        for (lane, key) in keys.into_iter().enumerate() {
-            self.odds.set(lane, self.table.get(key));
+        for key in keys {
+            self.table.prefetch(key);
         }
         self.keys = Some(keys);
+    }
+
+    /// Looks up what is known. Apart from beginning, so that memory is on its way meanwhile.
+    pub(super) fn look(&mut self) {
+        for (lane, key) in self.keys.into_iter().flatten().enumerate() {
+            self.odds.set(lane, self.table.get(key));
+        }
     }
 
     /// Fills in what the counts say of each candidate's kind.
@@ -195,6 +202,7 @@ mod tests {
         view.candidates.extend(candidates);
         view.candidates.push(Candidate::other());
         kinds.begin(&scene);
+        kinds.look();
         kinds.fill(&scene, false, &mut view);
         let p = |candidate: &Candidate| candidate.features[c::P_KIND_PICK];
         view.candidates[..others.len()].iter().map(p).collect()

@@ -137,6 +137,9 @@ impl Gatherer {
             current_since_ns: queues.cpu_ref(cpu).current_since_ns,
             last_woken: queues.cpu_ref(cpu).last_woken,
         };
+        if !refined {
+            self.kinds.begin(&scene);
+        }
         scene.situation(refined, view);
 
         let idle = queues.idle(cpu);
@@ -176,7 +179,7 @@ impl Gatherer {
         self.expect_wakes(&scene, view);
         scene.stand_ins(view);
         if !refined {
-            self.kinds.begin(&scene);
+            self.kinds.look();
         }
         self.kinds.fill(&scene, refined, view);
         picks
