@@ -4,6 +4,8 @@ use super::{IdleShare, share_of_mean};
 
 /// Idle share of a CPU with which learning begins where there is no budget that says.
 const NEEDED: f64 = 0.05;
+/// Idle time beyond so many times what is needed counts for no more: it must not outweigh the busy time behind it.
+const MOST: f64 = 2.0;
 /// The learner's own time is not idle: it goes on with this part of what it needs to begin.
 const GOES_ON: f64 = 0.25;
 
@@ -28,7 +30,8 @@ impl Leisure {
 
     /// Takes note of the last `wall_ns`.
     pub fn look(&mut self, idle: IdleShare, wall_ns: f64) {
-        self.idle += (idle.best.clamp(0.0, 1.0) - self.idle) * share_of_mean(wall_ns);
+        let best = idle.best.clamp(0.0, (MOST * self.needed).min(1.0));
+        self.idle += (best - self.idle) * share_of_mean(wall_ns);
         let needed = if self.may_learn { GOES_ON } else { 1.0 } * self.needed;
         self.may_learn = self.idle > needed;
     }
@@ -61,7 +64,7 @@ mod tests {
         };
         assert!(after(0.5, 4));
         assert!(after(0.02, 40), "it takes some of what was idle");
-        assert!(!after(0.0, 40));
+        assert!(!after(0.0, 10), "half a second without any");
         assert!(!after(0.02, 40), "too little to begin with");
     }
 }

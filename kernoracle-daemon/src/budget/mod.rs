@@ -27,6 +27,8 @@ const GATHER_NS: f64 = 2e9;
 const OVER_RESUME: f64 = 10.0;
 /// Credit does not gather for longer, ns: what a quiet hour has saved is not for the busy minute after it.
 const KEEP_NS: f64 = 1e9;
+/// What is kept besides, in bursts: more than one, for what a pause itself takes must not keep it from ending.
+const KEEP_BURSTS: f64 = 1.25;
 /// Idle time and the learner's use are means over about so long, ns.
 const MEAN_NS: f64 = 200e6;
 /// Until it has been measured: CPU time for a byte of the ring, ns.
@@ -70,7 +72,10 @@ pub struct Budget {
     last: Option<Moment>,
     /// ns of CPU time that may be used; negative: a debt.
     credit_ns: f64,
+    /// Mean of the idle time that the budget can use.
     idle: f64,
+    /// There was less of it at the last look.
+    busy: bool,
     leisure: Leisure,
     /// When that was last known.
     idle_wall_ns: Option<u64>,
@@ -93,6 +98,7 @@ impl Budget {
             last: None,
             credit_ns: 0.0,
             idle: 0.0,
+            busy: false,
             leisure: Leisure::new(share / 2.0),
             idle_wall_ns: None,
             learner: 0.0,
@@ -149,7 +155,10 @@ impl Budget {
                 .replace(now.wall_ns)
                 .unwrap_or(last.wall_ns);
             let passed_ns = now.wall_ns.saturating_sub(since) as f64;
-            self.idle += (idle.here.clamp(0.0, 1.0) - self.idle) * share_of_mean(passed_ns);
+            // Idle time beyond the budget is of no use, and must not outweigh the busy time behind it.
+            let usable = idle.here.clamp(0.0, self.share);
+            self.idle += (usable - self.idle) * share_of_mean(passed_ns);
+            self.busy = idle.here < self.share;
             self.leisure.look(idle, passed_ns);
         }
         if wall_ns > 0.0 {
@@ -164,8 +173,9 @@ impl Budget {
             self.byte_ns += (used_ns / read - self.byte_ns) * weight;
         }
         let rate = self.rate();
-        // More than a burst: what a pause itself takes must not keep it from ending.
-        let most = (1.25 * self.burst_ns()).max(rate * KEEP_NS);
+        // What idle time has saved is not taken from those who run now.
+        let saved_ns = if self.busy { 0.0 } else { rate * KEEP_NS };
+        let most = (KEEP_BURSTS * self.burst_ns()).max(saved_ns);
         self.credit_ns = (self.credit_ns + rate * wall_ns).min(most) - used_ns;
 
         let Some(since) = self.paused_since else {
