@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{
+    brackets::Brackets,
     part::{Bars, Goal, Part, Setup, Spread, TableOf},
     way::{WAYS, Way},
 };
@@ -27,13 +28,12 @@ const TIMES: usize = 3;
 const READY: Duration = Duration::from_secs(10);
 
 /// What one run of `ab` gives.
-#[derive(Default)]
-struct Rows {
-    requests: Vec<f64>,
-    p99_ms: Vec<f64>,
+struct Served {
+    /// Requests a second.
+    requests: f64,
+    p99_ms: f64,
     /// Of `kernoracle run`: scored share, and switches a second.
-    coverage: Vec<f64>,
-    switches: Vec<f64>,
+    covered: Option<(f64, f64)>,
 }
 
 pub fn measure(setup: &Setup<'_>) -> Result<Part> {
@@ -43,32 +43,26 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
         (SECONDS, TIMES * setup.rounds)
     };
     let server = Server::start(setup)?;
-    let mut rows: [Rows; WAYS.len()] = Default::default();
     // The first requests open files and fill caches.
     run_ab(setup, 1)?;
-    for round in 0..rounds {
-        for way in WAYS {
-            let watching = way.start(setup)?;
-            let (requests, p99_ms) = run_ab(setup, seconds)?;
-            let said = watching.end()?;
-            eprintln!(
-                "[{}/{}] ab, {}: {requests:.0} requests/s, p99 {p99_ms:.2} ms",
-                round + 1,
-                rounds,
-                way.name()
-            );
-            let row = &mut rows[way.index()];
-            row.requests.push(requests);
-            row.p99_ms.push(p99_ms);
-            if matches!(way, Way::RunSame | Way::RunOther) {
-                let (coverage, switches) = while_loaded(&said)?;
-                row.coverage.push(coverage);
-                row.switches.push(switches);
-            }
-        }
-    }
+    let served = Brackets::measure(rounds, |round, way| {
+        let watching = way.start(setup)?;
+        let (requests, p99_ms) = run_ab(setup, seconds)?;
+        let said = watching.end()?;
+        eprintln!(
+            "[{}/{rounds}] ab, {}: {requests:.0} requests/s, p99 {p99_ms:.2} ms",
+            round + 1,
+            way.name()
+        );
+        let runs = matches!(way, Way::RunSame | Way::RunOther);
+        Ok(Served {
+            requests,
+            p99_ms,
+            covered: runs.then(|| while_loaded(&said)).transpose()?,
+        })
+    })?;
     drop(server);
-    Ok(part(setup, seconds, &rows))
+    Ok(part(setup, seconds, rounds, &served))
 }
 
 /// Coverage and switches a second in the busier half of the summaries: ab did not run in all of them.
@@ -173,14 +167,11 @@ impl Drop for Server {
     }
 }
 
-fn part(setup: &Setup<'_>, seconds: u64, rows: &[Rows; WAYS.len()]) -> Part {
-    let base = &rows[Way::Nothing.index()];
+fn part(setup: &Setup<'_>, seconds: u64, rounds: usize, served: &Brackets<Served>) -> Part {
+    let requests = |way: Way| served.figures(way, |served| served.requests);
     let ratio = |way: Way| {
-        Spread::against(
-            &rows[way.index()].requests,
-            &base.requests,
-            |value, base| value / base,
-        )
+        let unwatched = served.unwatched(way, |served| served.requests);
+        Spread::against(&requests(way), &unwatched, |value, base| value / base)
     };
     let mut table = TableOf::new(
         "",
@@ -201,25 +192,28 @@ fn part(setup: &Setup<'_>, seconds: u64, rows: &[Rows; WAYS.len()]) -> Part {
         }
     };
     for way in WAYS {
-        let row = &rows[way.index()];
+        let runs = served.runs(way);
+        let covered = |of: fn((f64, f64)) -> f64| -> Vec<f64> {
+            runs.iter().filter_map(|run| run.covered.map(of)).collect()
+        };
+        let p99_ms = served.figures(way, |served| served.p99_ms);
         table.rows.push(vec![
             way.name().to_owned(),
-            Spread::of(&row.requests).to_string(),
+            Spread::of(&requests(way)).to_string(),
             ratio(way).to_string(),
-            Spread::of(&row.p99_ms).to_string(),
-            or_dash(&row.switches),
-            or_dash(&row.coverage),
+            Spread::of(&p99_ms).to_string(),
+            or_dash(&covered(|(_, switches)| switches)),
+            or_dash(&covered(|(coverage, _)| coverage)),
         ]);
     }
     let same = ratio(Way::RunSame);
     Part {
         title: "nginx and ab on one CPU".to_owned(),
         about: format!(
-            "nginx with one worker and `ab -c 5 -t {seconds}`, both on CPU {}, which they fill; {} rounds, watched as above, \
+            "nginx with one worker and `ab -c 5 -t {seconds}`, both on CPU {}, which they fill; {rounds} rounds, watched and compared as above, \
              `kernoracle run` with its default budget. Coverage is the share of switches that were predicted while \
              ab ran; the others passed by, counted.",
             setup.cpu,
-            base.requests.len()
         ),
         tables: vec![table],
         goals: vec![Goal {

@@ -20,6 +20,7 @@ use page::Page;
 use part::{Measured, Part, Setup, Spread};
 
 mod ab;
+mod brackets;
 mod growth;
 mod inference;
 mod loss;

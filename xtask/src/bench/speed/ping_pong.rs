@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
+    brackets::Brackets,
     part::{Bars, Goal, Part, Setup, Spread, TableOf},
     way::{WAYS, Way},
 };
@@ -27,23 +28,19 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
     } else {
         (LOOPS, TIMES * setup.rounds)
     };
-    let mut ns: [Vec<f64>; WAYS.len()] = Default::default();
-    for round in 0..rounds {
-        for way in WAYS {
-            let watching = way.start(setup)?;
-            ns_per_switch(setup.cpu, WARM_UP)?;
-            let figure = ns_per_switch(setup.cpu, loops)?;
-            watching.end()?;
-            eprintln!(
-                "[{}/{}] ping-pong, {}: {figure:.0} ns/switch",
-                round + 1,
-                rounds,
-                way.name()
-            );
-            ns[way.index()].push(figure);
-        }
-    }
-    let mut part = part(setup, loops, &ns);
+    let ns = Brackets::measure(rounds, |round, way| {
+        let watching = way.start(setup)?;
+        ns_per_switch(setup.cpu, WARM_UP)?;
+        let figure = ns_per_switch(setup.cpu, loops)?;
+        watching.end()?;
+        eprintln!(
+            "[{}/{rounds}] ping-pong, {}: {figure:.0} ns/switch",
+            round + 1,
+            way.name()
+        );
+        Ok(figure)
+    })?;
+    let mut part = part(setup, loops, rounds, &ns);
     part.tables.push(program_times(setup, loops)?);
     Ok(part)
 }
@@ -106,41 +103,40 @@ fn ns_per_switch(cpu: usize, loops: u64) -> Result<f64> {
     Ok(us * 1e3 / 2.0)
 }
 
-fn part(setup: &Setup<'_>, loops: u64, ns: &[Vec<f64>; WAYS.len()]) -> Part {
-    let base = &ns[Way::Nothing.index()];
+fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<f64>) -> Part {
+    let figures = |way: Way| ns.figures(way, |ns| *ns);
+    let against = |way: Way, how| Spread::against(&figures(way), &ns.unwatched(way, |ns| *ns), how);
     let mut table = TableOf::new(
         "",
         &["watched by", "ns/switch", "+ns to nothing", "times nothing"],
     );
     for way in WAYS {
-        let of = &ns[way.index()];
         table.rows.push(vec![
             way.name().to_owned(),
-            Spread::of(of).to_string(),
-            Spread::against(of, base, |value, base| value - base).to_string(),
-            Spread::against(of, base, |value, base| value / base).to_string(),
+            Spread::of(&figures(way)).to_string(),
+            against(way, |value, base| value - base).to_string(),
+            against(way, |value, base| value / base).to_string(),
         ]);
     }
-    let added = |way: Way| Spread::against(&ns[way.index()], base, |value, base| value - base);
+    let added = |way: Way| against(way, |value, base| value - base);
     let (programs, record, perf) = (
         added(Way::Programs),
         added(Way::Record),
         added(Way::PerfSched),
     );
-    let median = |way: Way| Spread::of(&ns[way.index()]).median;
+    let median = |way: Way| Spread::of(&figures(way)).median;
     Part {
         title: "Pipe ping-pong on one CPU".to_owned(),
         about: format!(
-            "`perf bench sched pipe -l {loops}` on CPU {}, and what watches on the same CPU unless said; {} rounds, \
+            "`perf bench sched pipe -l {loops}` on CPU {}, and what watches on the same CPU unless said; {rounds} rounds, \
              in each all ways one after another, and before each run one of {WARM_UP} loops that does not count; median, in \
-             brackets the least and the most; differences and ratios are of the same round. *In a pause*: the same programs are called and return at once (a switch is counted): \
+             brackets the least and the most; differences and ratios are to the mean of two runs that nobody watched, right before and right behind. *In a pause*: the same programs are called and return at once (a switch is counted): \
              no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and taken \
              every 10 ms by a reader that looks at their headers and counts them (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
              next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
              @[args.next_comm] = count(); }}` does, but attached to the BTF trace point (`kernoracle attach \
              count`); bpftrace itself is not run.",
             setup.cpu,
-            ns[Way::Nothing.index()].len()
         ),
         tables: vec![table],
         goals: vec![
