@@ -25,6 +25,7 @@ const END: Duration = Duration::from_secs(30);
 /// A way, in the order of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// A process that sleeps.
     Nothing,
     /// Our programs return at once: no program that is attached to the same trace points can cost less.
     Paused,
@@ -68,9 +69,8 @@ impl Way {
         self as usize
     }
 
-    fn command(self, setup: &Setup<'_>) -> Result<Option<Command>> {
+    fn command(self, setup: &Setup<'_>) -> Result<Command> {
         let cpu = match self {
-            Self::Nothing => return Ok(None),
             Self::RunOther => setup.other_cpu,
             _ => setup.cpu,
         };
@@ -78,7 +78,10 @@ impl Way {
         watch.args(["-c", &cpu.to_string()]);
         let file = |name: &str| setup.work.join(name);
         match self {
-            Self::Nothing => {}
+            // A process is started and waited for like the others: after an idle second a load is slower, watched or not.
+            Self::Nothing => {
+                watch.args(["sleep", "infinity"]);
+            }
             Self::Paused => {
                 watch.arg(&setup.kernoracle).args(["attach", "pause"]);
             }
@@ -102,7 +105,7 @@ impl Way {
                 watch.args(["--", "sleep", "1000"]);
             }
         }
-        Ok(Some(watch))
+        Ok(watch)
     }
 
     /// Begins to watch. Returns once it does.
@@ -113,13 +116,7 @@ impl Way {
     /// As [`Self::start`], with more options.
     pub fn start_with(self, setup: &Setup<'_>, options: &[&str]) -> Result<Watching> {
         let output = setup.work.join("watch.out");
-        let Some(mut watch) = self.command(setup)? else {
-            return Ok(Watching {
-                way: self,
-                child: None,
-                output,
-            });
-        };
+        let mut watch = self.command(setup)?;
         let file = File::create(&output).with_context(|| output.display().to_string())?;
         let child = watch
             .args(options)
@@ -178,9 +175,9 @@ impl Watching {
             thread::sleep(Duration::from_millis(20));
         }
         let said = self.said()?;
-        // perf ends itself by the signal that it was sent.
+        // These end themselves by the signal that they were sent.
         ensure!(
-            self.way == Way::PerfSched || child.wait()?.success(),
+            matches!(self.way, Way::PerfSched | Way::Nothing) || child.wait()?.success(),
             "{}: failed: {said}",
             self.way.name()
         );
