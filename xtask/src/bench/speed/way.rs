@@ -164,13 +164,18 @@ impl Watching {
         let Some(mut child) = self.child.take() else {
             return Ok(String::new());
         };
-        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+        let signal = match self.way {
+            // What this bench was told to ignore, in the background of a shell, sleep ignores too.
+            Way::Nothing => Signal::SIGTERM,
+            _ => Signal::SIGINT,
+        };
+        kill(Pid::from_raw(child.id().cast_signed()), signal)?;
         let deadline = Instant::now() + END;
         while child.try_wait()?.is_none() {
             if Instant::now() >= deadline {
                 child.kill()?;
                 child.wait()?;
-                bail!("{}: did not end after SIGINT", self.way.name());
+                bail!("{}: did not end after {signal}", self.way.name());
             }
             thread::sleep(Duration::from_millis(20));
         }
