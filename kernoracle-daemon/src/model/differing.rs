@@ -2,17 +2,28 @@
 //!
 //! By hand for x86, where one comparison gives a bit for each number and no compiler finds that from a loop.
 
-use super::frame::Candidate;
-use super::vector::{LANES, Vector};
-use super::weights::shape::FEATURE_ROW;
+#![expect(
+    clippy::inline_always,
+    reason = "compiled once for each set of vector instructions, with the function that it is part of"
+)]
 
-const WORD: usize = u64::BITS as usize;
-const _: () = assert!(WORD.is_multiple_of(LANES));
+use super::frame::Candidate;
+use super::vector::{LANES, Vector, WORD};
+use super::weights::shape::FEATURE_ROW;
 
 /// Bit `i % 64` of word `i / 64`: feature `i` differs.
 pub(super) type Bits = [u64; FEATURE_ROW.div_ceil(WORD)];
 
 type Row = Vector<FEATURE_ROW>;
+
+/// Of one view.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Differing {
+    /// How the row that most candidates have differs from zero.
+    pub(super) common: Bits,
+    /// How each candidate differs from its [`reference`].
+    pub(super) candidates: Vec<Bits>,
+}
 
 /// What a candidate's features are compared with: those that are no task have few features at all.
 pub(super) fn reference<'a>(candidate: &Candidate, common: &'a Row) -> &'a Row {
@@ -23,99 +34,80 @@ pub(super) fn reference<'a>(candidate: &Candidate, common: &'a Row) -> &'a Row {
     }
 }
 
-/// Fills in how the row that most candidates have differs from zero, then how each candidate differs from what it is compared with.
-pub(super) fn differing(candidates: &[Candidate], common: &Row, out: &mut Vec<Bits>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the machine has AVX-512.
-            return unsafe { x86::with_avx512(candidates, common, out) };
+impl Differing {
+    /// Compares the features of all candidates.
+    pub(super) fn find(&mut self, candidates: &[Candidate], common: &Row) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the machine has AVX-512.
+                return unsafe { x86::with_avx512(self, candidates, common) };
+            }
+            if is_x86_feature_detected!("avx") {
+                // SAFETY: the machine has AVX.
+                return unsafe { x86::with_avx(self, candidates, common) };
+            }
         }
-        if is_x86_feature_detected!("avx") {
-            // SAFETY: the machine has AVX.
-            return unsafe { x86::with_avx(candidates, common, out) };
-        }
+        self.find_by(candidates, common, differ);
     }
-    compare_all(candidates, common, out, plain);
+
+    /// The same, `N` numbers at a time: `differ` gives a bit for each, the first one lowest.
+    #[inline(always)]
+    fn find_by<const N: usize>(
+        &mut self,
+        candidates: &[Candidate],
+        common: &Row,
+        differ: impl Fn(&[f32; N], &[f32; N]) -> u64,
+    ) {
+        const { assert!(WORD.is_multiple_of(N) && FEATURE_ROW.is_multiple_of(N)) };
+        let compare = |x: &Row, from: &Row| {
+            let mut bits = Bits::default();
+            let pairs = x.as_chunks::<N>().0.iter().zip(from.as_chunks::<N>().0);
+            for (i, (x, from)) in pairs.enumerate() {
+                bits[i * N / WORD] |= differ(x, from) << (i * N % WORD);
+            }
+            bits
+        };
+        self.common = compare(common, &Vector::ZERO);
+        self.candidates.clear();
+        let each = candidates.iter();
+        self.candidates
+            .extend(each.map(|one| compare(&one.features, reference(one, common))));
+    }
 }
 
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled once for each set of vector instructions, with the function that it is part of"
-)]
-fn compare_all(
-    candidates: &[Candidate],
-    common: &Row,
-    out: &mut Vec<Bits>,
-    compare: impl Fn(&Row, &Row) -> Bits,
-) {
-    out.clear();
-    out.push(compare(common, &Vector::ZERO));
-    out.extend(
-        (candidates.iter())
-            .map(|candidate| compare(&candidate.features, reference(candidate, common))),
-    );
-}
-
-fn plain(x: &Row, from: &Row) -> Bits {
-    let mut bits = Bits::default();
-    let words = bits.iter_mut().zip(x.chunks(WORD).zip(from.chunks(WORD)));
-    for (bits, (x, from)) in words {
-        for (i, (x, from)) in x.iter().zip(from).enumerate() {
-            *bits |= u64::from(x - from != 0.0) << i;
-        }
-    }
-    bits
+fn differ(x: &[f32; LANES], from: &[f32; LANES]) -> u64 {
+    let pairs = x.iter().zip(from).enumerate();
+    pairs.fold(0, |bits, (i, (x, from))| {
+        bits | u64::from(x - from != 0.0) << i
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Bits, Candidate, LANES, Row, WORD, compare_all};
+    use super::{Candidate, Differing, LANES, Row};
     use std::arch::x86_64::{
         _CMP_NEQ_UQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm512_cmpneq_ps_mask,
         _mm512_loadu_ps,
     };
 
-    const EIGHT: usize = 8;
-
     #[target_feature(enable = "avx512f")]
-    pub(super) fn with_avx512(candidates: &[Candidate], common: &Row, out: &mut Vec<Bits>) {
-        compare_all(candidates, common, out, |x, from| {
-            let mut bits = Bits::default();
-            let (x, _) = x.as_chunks::<LANES>();
-            let (from, _) = from.as_chunks::<LANES>();
-            for (i, (x, from)) in x.iter().zip(from).enumerate() {
-                // SAFETY: each points at sixteen numbers, and the function that this is part of asks for AVX-512.
-                let differ = unsafe {
-                    _mm512_cmpneq_ps_mask(
-                        _mm512_loadu_ps(x.as_ptr()),
-                        _mm512_loadu_ps(from.as_ptr()),
-                    )
-                };
-                bits[i * LANES / WORD] |= u64::from(differ) << (i * LANES % WORD);
-            }
-            bits
+    pub(super) fn with_avx512(out: &mut Differing, candidates: &[Candidate], common: &Row) {
+        out.find_by::<LANES>(candidates, common, |x, from| {
+            // SAFETY: each points at sixteen numbers.
+            let (x, from) =
+                unsafe { (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(from.as_ptr())) };
+            u64::from(_mm512_cmpneq_ps_mask(x, from))
         });
     }
 
     #[target_feature(enable = "avx")]
-    pub(super) fn with_avx(candidates: &[Candidate], common: &Row, out: &mut Vec<Bits>) {
-        compare_all(candidates, common, out, |x, from| {
-            let mut bits = Bits::default();
-            let (x, _) = x.as_chunks::<EIGHT>();
-            let (from, _) = from.as_chunks::<EIGHT>();
-            for (i, (x, from)) in x.iter().zip(from).enumerate() {
-                // SAFETY: each points at eight numbers, and the function that this is part of asks for AVX.
-                let differ = unsafe {
-                    _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(
-                        _mm256_loadu_ps(x.as_ptr()),
-                        _mm256_loadu_ps(from.as_ptr()),
-                    ))
-                };
-                bits[i * EIGHT / WORD] |= (differ as u64) << (i * EIGHT % WORD);
-            }
-            bits
+    pub(super) fn with_avx(out: &mut Differing, candidates: &[Candidate], common: &Row) {
+        out.find_by::<8>(candidates, common, |x, from| {
+            // SAFETY: each points at eight numbers.
+            let (x, from) =
+                unsafe { (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(from.as_ptr())) };
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, from)) as u64
         });
     }
 }
@@ -136,29 +128,34 @@ mod tests {
             for candidate in &mut view.candidates {
                 candidate.features[count % FEATURE_ROW] = common[count % FEATURE_ROW];
             }
-            let mut want = Vec::new();
-            compare_all(&view.candidates, &common, &mut want, |x, from| {
+            let compare = |x: &Row, from: &Row| {
                 let mut bits = Bits::default();
                 for i in (0..FEATURE_ROW).filter(|i| x[*i].to_bits() != from[*i].to_bits()) {
                     bits[i / WORD] |= 1 << (i % WORD);
                 }
                 bits
-            });
-            let mut found = Vec::new();
-            differing(&view.candidates, &common, &mut found);
+            };
+            let want = Differing {
+                common: compare(&common, &Vector::ZERO),
+                candidates: (view.candidates.iter())
+                    .map(|one| compare(&one.features, reference(one, &common)))
+                    .collect(),
+            };
+            let mut found = Differing::default();
+            found.find(&view.candidates, &common);
             assert_eq!(found, want, "chosen");
-            compare_all(&view.candidates, &common, &mut found, plain);
+            found.find_by(&view.candidates, &common, differ);
             assert_eq!(found, want, "plain");
             #[cfg(target_arch = "x86_64")]
             {
                 if is_x86_feature_detected!("avx512f") {
                     // SAFETY: the machine has AVX-512.
-                    unsafe { x86::with_avx512(&view.candidates, &common, &mut found) };
+                    unsafe { x86::with_avx512(&mut found, &view.candidates, &common) };
                     assert_eq!(found, want, "AVX-512");
                 }
                 if is_x86_feature_detected!("avx") {
                     // SAFETY: the machine has AVX.
-                    unsafe { x86::with_avx(&view.candidates, &common, &mut found) };
+                    unsafe { x86::with_avx(&mut found, &view.candidates, &common) };
                     assert_eq!(found, want, "AVX");
                 }
             }

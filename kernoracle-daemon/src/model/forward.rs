@@ -9,7 +9,7 @@
 )]
 
 use super::code_rows::Sums;
-use super::differing::{Bits, differing, reference};
+use super::differing::{Differing, reference};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
 use super::vector::{LANES, Vector, add_chosen_rows, add_product, add_rows, add_sparse_rows, fold};
@@ -171,7 +171,7 @@ pub struct Scores {
     /// The same before the distances of the outer ones were made positive.
     pub run_raw: [f32; QUANTILES],
     /// Scratch space.
-    pub(super) differing: Vec<Bits>,
+    pub(super) differing: Differing,
 }
 
 /// Scores a view's candidates and the current task's run time, given the LSTM's output `hidden` (`[HIDDEN]`).
@@ -190,7 +190,7 @@ pub(super) fn score_from(
     scores.network.resize(view.candidates.len(), 0.0);
     scores.p.clear();
     scores.p.resize(view.candidates.len(), 0.0);
-    differing(&view.candidates, &view.common, &mut scores.differing);
+    scores.differing.find(&view.candidates, &view.common);
     let Scores {
         network,
         p,
@@ -226,7 +226,7 @@ fn heads(
     weights: &Weights,
     of_hidden: &Vector<HEADS>,
     view: &View,
-    differing: &[Bits],
+    differing: &Differing,
     network: &mut [f32],
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
@@ -243,7 +243,7 @@ pub(super) fn any_heads<const FUSED: bool>(
     weights: &Weights,
     of_hidden: &Vector<HEADS>,
     view: &View,
-    differing: &[Bits],
+    differing: &Differing,
     network: &mut [f32],
     p: &mut [f32],
 ) -> [f32; QUANTILES] {
@@ -252,23 +252,20 @@ pub(super) fn any_heads<const FUSED: bool>(
     let (base, rest) = all.split_at(SCORER);
     let (query, rest) = rest.split_at(CODE);
     let base = Vector::<SCORER>::padded(base);
-    let Some((of_common, of_candidates)) = differing.split_first() else {
-        return [0.0; QUANTILES];
-    };
     let common = add_chosen_rows::<FUSED, _, _>(
         base,
         &view.common.0,
         &Vector::ZERO.0,
-        of_common,
+        &differing.common,
         &weights.scorer_feature,
     );
     let (query, _) = query.as_chunks::<CODE>();
     let (of_units, _) = weights.scorer_out.as_chunks::<LANES>();
-    let all = (view.candidates.chunks(LANES)).zip(of_candidates.chunks(LANES));
-    for ((candidates, of_candidates), out) in all.zip(network.chunks_mut(LANES)) {
+    let all = (view.candidates.chunks(LANES)).zip(differing.candidates.chunks(LANES));
+    for ((candidates, differing), out) in all.zip(network.chunks_mut(LANES)) {
         // Sums are folded apart from where they are made: seen together, the compiler makes pairs of the lanes of both.
         let mut sums = [Vector::<LANES>::ZERO; LANES];
-        for ((candidate, chosen), lanes) in candidates.iter().zip(of_candidates).zip(&mut sums) {
+        for ((candidate, chosen), lanes) in candidates.iter().zip(differing).zip(&mut sums) {
             let start = if candidate.sym.is_some() {
                 common
             } else {
@@ -408,7 +405,7 @@ mod tests {
                 weights: &Weights,
                 of_hidden: &Vector<HEADS>,
                 view: &View,
-                differing: &[Bits],
+                differing: &Differing,
                 network: &mut [f32],
                 p: &mut [f32],
             ) -> [f32; QUANTILES]
@@ -420,16 +417,23 @@ mod tests {
             let hidden: [f32; HIDDEN] = std::array::from_fn(|_| random.random_range(-1.0..1.0));
             let empty = || vec![0.0; view.candidates.len()];
             let (mut network, mut p) = (empty(), empty());
-            let mut bits = Vec::new();
-            differing(&view.candidates, &view.common, &mut bits);
+            let mut differing = Differing::default();
+            differing.find(&view.candidates, &view.common);
             let of_hidden = heads_of_hidden(&weights, &hidden);
-            let run = heads(&weights, &of_hidden, &view, &bits, &mut network, &mut p);
+            let run = heads(
+                &weights,
+                &of_hidden,
+                &view,
+                &differing,
+                &mut network,
+                &mut p,
+            );
             for (name, version) in &versions {
                 let (mut other_network, mut other_p) = (empty(), empty());
                 // SAFETY: the machine has the instructions of every version in the list.
                 let other = unsafe {
                     let (network, p) = (&mut other_network, &mut other_p);
-                    version(&weights, &of_hidden, &view, &bits, network, p)
+                    version(&weights, &of_hidden, &view, &differing, network, p)
                 };
                 assert_same(name, &run, &other);
                 assert_same(name, &network, &other_network);

@@ -13,6 +13,8 @@ use std::ops::{Deref, DerefMut};
 
 /// Partial sums of a product; the widest vector in use holds as many.
 pub const LANES: usize = 16;
+/// Bits of a word that chooses among numbers.
+pub const WORD: usize = u64::BITS as usize;
 
 /// `N` numbers, aligned for the widest vector in use. `N` is a multiple of [`LANES`], or memory is wasted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,7 +104,6 @@ pub fn add_chosen_rows<const FUSED: bool, const N: usize, const OUT: usize>(
     chosen: &[u64],
     rows: &[Vector<OUT>],
 ) -> Vector<OUT> {
-    const WORD: usize = u64::BITS as usize;
     let (mut sum, mut other) = (sum, Vector::<OUT>::ZERO);
     for (word, &chosen) in chosen.iter().enumerate() {
         let mut chosen = chosen;

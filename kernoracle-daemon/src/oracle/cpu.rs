@@ -31,6 +31,8 @@ pub(super) struct CpuState {
     pub course: Course,
     pub window: Window,
     pub lstm: RunningLstm,
+    /// Time that was spent ahead on the prediction to come, ns; 0 where times are not taken.
+    pub ahead_ns: u64,
     /// What the counts say after the current task.
     pub counted: Counted,
     pub order1: Ranking,
@@ -66,6 +68,7 @@ impl CpuState {
             course: Course::default(),
             window: Window::new(window),
             lstm: RunningLstm::default(),
+            ahead_ns: 0,
             counted: Counted::default(),
             order1: Ranking::default(),
             backoff8: Ranking::default(),

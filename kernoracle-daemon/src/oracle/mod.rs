@@ -252,7 +252,9 @@ impl Oracle {
             && self.reference.is_none()
             && let Some(Some(state)) = self.cpus.get_mut(cpu as usize)
         {
+            let started = self.config.timed.then(monotonic_ns);
             state.lstm.work_ahead(&self.weights);
+            state.ahead_ns = started.map_or(0, |started| monotonic_ns().saturating_sub(started));
         }
     }
 
@@ -320,7 +322,9 @@ impl Oracle {
             }
             return;
         }
-        let started = self.config.timed.then(monotonic_ns);
+        // What was done ahead for this prediction is part of its time.
+        let started = (self.config.timed)
+            .then(|| monotonic_ns().saturating_sub(std::mem::take(&mut state.ahead_ns)));
         // While the LSTM steps, the counts come near.
         let keys =
             model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);

@@ -31,7 +31,7 @@ pub struct Scored {
     pub candidates: u32,
     /// ts of the actual switch minus the time at which the prediction was ready. `None` in replay.
     pub lead_ns: Option<i64>,
-    /// Time that the prediction took. `None` in replay.
+    /// Time that the prediction took, with what was worked out for it before the switch. `None` in replay.
     pub inference_ns: Option<u64>,
 }
 

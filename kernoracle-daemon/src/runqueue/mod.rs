@@ -124,11 +124,11 @@ impl RunQueues {
 
     /// A task, if it still is the one that the symbol was given to.
     pub fn get(&self, sym: Sym) -> Option<&TaskInfo> {
-        self.names(sym).then(|| &self.tasks[sym.slot()])
+        self.resolves(sym).then(|| &self.tasks[sym.slot()])
     }
 
     /// A symbol still names the task that it was given to.
-    pub fn names(&self, sym: Sym) -> bool {
+    pub fn resolves(&self, sym: Sym) -> bool {
         self.syms.get(sym.slot()) == Some(&sym)
     }
 

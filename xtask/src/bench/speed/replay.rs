@@ -228,7 +228,7 @@ fn part(setup: &Setup<'_>, played: &[Played], points: &Points) -> Part {
         about: format!(
             "`kernoracle replay --timing --learn-every {NEVER}` on CPU {}: reading the file, predicting at every switch \
              and before the switch after a wake-up, learning of the linear parts and the counts, scoring; CPU time of \
-             that thread, start included. At-switch: from the switch to its prediction (input, LSTM, features, scores). {} rounds; \
+             that thread, start included. At-switch: from the switch to its prediction (input, LSTM, features, scores), and what was worked out for it before the switch. {} rounds; \
              median, in brackets the least and the most. In the made-up streams, on one CPU, exactly so many tasks \
              wait at every switch, and twice as many sleep.",
             setup.cpu, setup.rounds
