@@ -28,7 +28,7 @@ impl Counted {
     /// Takes what the counts, which have been looked up, say after the current task, which will wake whom `wakes` says.
     pub fn look(&mut self, contexts: &Contexts, wakes: Wakes, queues: &RunQueues, current: Sym) {
         let matches = contexts.matches();
-        let alive = |sym: u32| sym != current.raw() && queues.resolves(Sym::from_raw(sym));
+        let alive = |sym: u32| sym != current.raw() && queues.get(Sym::from_raw(sym)).is_some();
         self.ranking = Backoff::new(12).rank(&matches, alive, queues.live());
         self.wakes = wakes;
         self.longest = longest(&matches);

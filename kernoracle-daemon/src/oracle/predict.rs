@@ -81,7 +81,7 @@ impl Oracle {
         let state = self.cpus[cpu as usize]
             .as_deref_mut()
             .expect("made before it is predicted for");
-        let alive = |sym: u32| sym != next.raw() && self.queues.resolves(Sym::from_raw(sym));
+        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
         let matches = state.contexts.matches();
         state.order1 = Backoff::new(1).rank(&matches, alive, self.queues.live());
         let [.., twelve] = &matches;

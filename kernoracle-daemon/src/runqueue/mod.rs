@@ -54,8 +54,6 @@ pub struct Cpu {
 #[derive(Clone, Debug, Default)]
 pub struct RunQueues {
     tasks: Vec<TaskInfo>,
-    /// The symbol of each of them once more: most questions are whether a task still lives, and need not bring all of it near.
-    syms: Vec<Sym>,
     free: Vec<u32>,
     by_pid: HashMap<u32, Sym>,
     cpus: Vec<Cpu>,
@@ -124,12 +122,7 @@ impl RunQueues {
 
     /// A task, if it still is the one that the symbol was given to.
     pub fn get(&self, sym: Sym) -> Option<&TaskInfo> {
-        self.resolves(sym).then(|| &self.tasks[sym.slot()])
-    }
-
-    /// A symbol still names the task that it was given to.
-    pub fn resolves(&self, sym: Sym) -> bool {
-        self.syms.get(sym.slot()) == Some(&sym)
+        self.tasks.get(sym.slot()).filter(|task| task.sym == sym)
     }
 
     /// The task that has a pid now; pid 0 is the idle task of `cpu`.
@@ -171,12 +164,10 @@ impl RunQueues {
         if let Some(slot) = self.free.pop() {
             let sym = self.tasks[slot as usize].sym.next_generation();
             self.tasks[slot as usize] = TaskInfo::new(sym, pid);
-            self.syms[slot as usize] = sym;
             sym
         } else {
             let sym = Sym::first(self.tasks.len());
             self.tasks.push(TaskInfo::new(sym, pid));
-            self.syms.push(sym);
             sym
         }
     }
