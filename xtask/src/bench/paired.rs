@@ -58,7 +58,7 @@ impl Paired {
 }
 
 /// The square of the standard error of a mean; `None` of a single value.
-fn squared_error(values: &[f64]) -> Option<f64> {
+pub fn squared_error(values: &[f64]) -> Option<f64> {
     let count = values.len() as f64;
     let middle = mean(values.iter().copied())?;
     let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
