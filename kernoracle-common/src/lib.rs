@@ -1,4 +1,4 @@
-//! The records that the eBPF programs write to the ring buffer and the daemon reads from it.
+//! The records that the eBPF programs write to the [`ring`] and the daemon reads from it.
 //!
 //! Everything is `repr(C)`, a multiple of eight bytes long and without implicit padding, so that a
 //! record is copied out of the ring as it is. A record starts with a [`Header`], whose [`Kind`] says what
@@ -9,6 +9,7 @@
 #![no_std]
 
 pub mod field;
+pub mod ring;
 
 /// Length of a task's name in the kernel (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
@@ -345,10 +346,6 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerCpu {
     pub counters: Counters,
-    /// Bytes written since the program last looked how much is queued.
-    pub unlooked_bytes: u64,
-    /// The reader was last woken at this many eighths of the ring.
-    pub wake_level: u64,
     /// ns that the daemon held the CPU since the last record of a switch.
     pub hidden_ns: u64,
     /// When the daemon came onto the CPU, `CLOCK_MONOTONIC` ns; 0 while another task runs.
@@ -397,13 +394,4 @@ pub struct Control {
     /// Not zero: the task iterator leaves out tasks that wait for nothing but a wake-up.
     pub only_queued: u32,
     pub reserved: u32,
-}
-
-/// When the programs pause by themselves. Not in [`Control`], which user space writes as a whole: that
-/// would undo a pause that a program has just begun.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limit {
-    /// Bytes in the ring beyond which [`Control::paused`] is set; 0: never.
-    pub pause_bytes: u64,
 }

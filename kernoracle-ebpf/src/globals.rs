@@ -21,8 +21,12 @@ macro_rules! globals {
 globals! {
     /// Not zero: `sched_switch` has a fourth argument, `prev_state`.
     PREV_STATE_ARG: u32 = 0;
-    /// The ring's size is eight times two to this.
-    LEVEL_SHIFT: u32 = 21;
+    /// See [`kernoracle_common::ring::Size`].
+    WORD_BITS: u32 = 21;
+    /// See [`kernoracle_common::ring::level`].
+    LEVEL_BYTES: u64 = 0;
+    /// See [`kernoracle_common::ring::most_queued`].
+    MOST_QUEUED: u64 = 0;
     /// Not zero: every CPU is recorded, `CPU_MASK` does not matter.
     ALL_CPUS: u32 = 1;
     /// Not zero: the machine can have but one CPU.

@@ -27,6 +27,7 @@ mod globals;
 mod life;
 mod mem;
 mod record;
+mod ring;
 mod snapshot;
 mod switch;
 mod task;

@@ -1,29 +1,17 @@
 //! From the filter to the ring: what every record has in common.
 
-use crate::globals::LEVEL_SHIFT;
+use crate::ring::{self, Space};
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::bpf_get_smp_processor_id,
     macros::map,
-    maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{Array, PerCpuArray},
 };
 use aya_log_ebpf::warn;
 use core::arch::asm;
-use kernoracle_common::{Control, Displaced, Header, Kind, Limit, PerCpu};
-
-/// A program looks how much is queued when it has written so many bytes, or a quarter of an eighth of the ring if that is
-/// less: to ask for every record would cost as much as to write the smaller ones.
-const LOOK_BYTES: u64 = 4096;
-
-/// The records. The loader sets its size.
-#[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
+use kernoracle_common::{Control, Displaced, Header, Kind, PerCpu};
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
-
-#[map]
-static LIMIT: Array<Limit> = Array::with_max_entries(1, 0);
 
 #[map]
 static PER_CPU: PerCpuArray<PerCpu> = PerCpuArray::with_max_entries(1, 0);
@@ -74,7 +62,7 @@ pub struct Here {
 /// Adds in a single instruction, for an interrupt may run another program between two; the value before.
 // The target has no atomic operations in `core`: it lacks a compare-and-swap before v3.
 #[inline(always)]
-fn add(counter: *mut u64, mut value: u64) -> u64 {
+pub fn add(counter: *mut u64, mut value: u64) -> u64 {
     // SAFETY: an aligned u64 in a map value, which the verifier checks.
     unsafe {
         asm!(
@@ -194,7 +182,7 @@ impl Here {
     #[inline(always)]
     pub fn reserve_uncounted<T: 'static>(self, kind: Kind) -> Option<Reserved<T>> {
         Some(Reserved {
-            entry: RECORDS.reserve::<T>(0)?,
+            space: ring::reserve::<T>()?,
             here: self,
             kind,
         })
@@ -202,9 +190,9 @@ impl Here {
 }
 
 /// Space for a record; it must be submitted.
-#[must_use = "the verifier refuses a program that does not submit it"]
+#[must_use = "the reader stops before a record that is not submitted"]
 pub struct Reserved<T: 'static> {
-    entry: RingBufEntry<T>,
+    space: Space<T>,
     here: Here,
     kind: Kind,
 }
@@ -212,14 +200,14 @@ pub struct Reserved<T: 'static> {
 impl<T> Reserved<T> {
     #[inline(always)]
     pub fn as_mut_ptr(&mut self) -> *mut T {
-        self.entry.as_mut_ptr()
+        self.space.record()
     }
 
     /// Writes the header, at the start of every record, and hands the record over.
     #[inline(always)]
-    pub fn submit(mut self, ts_ns: u64, flags: u8) {
+    pub fn submit(self, ts_ns: u64, flags: u8) {
         let Here { cpu, state } = self.here;
-        let header = self.entry.as_mut_ptr().cast::<Header>();
+        let header = self.space.record().cast::<Header>();
         // SAFETY: `T` starts with a header; `state` is a map value.
         unsafe {
             (*header).ts_ns = ts_ns;
@@ -229,65 +217,7 @@ impl<T> Reserved<T> {
             (*header).kind = self.kind as u8;
             (*header).flags = flags;
         }
-        self.entry.submit(wakeup(state, size_of::<T>() as u64));
-    }
-}
-
-/// Wakes the reader when the ring has filled by another eighth, and not for every record: a wake-up
-/// for each costs more than the switch that it reports, and on the reader's own CPU it makes the next.
-/// What stays below is fetched by the reader's timer.
-#[inline(always)]
-fn wakeup(state: *mut PerCpu, bytes: u64) -> u64 {
-    // SAFETY: a map value of this CPU. What a nested program adds between the two may be lost, which puts the next look
-    // off by that much.
-    unsafe {
-        let unlooked = (*state).unlooked_bytes + bytes;
-        if unlooked < LOOK_BYTES && unlooked < (1 << LEVEL_SHIFT.load() >> 2) {
-            (*state).unlooked_bytes = unlooked;
-            return u64::from(BPF_RB_NO_WAKEUP);
-        }
-        (*state).unlooked_bytes = 0;
-    }
-    let queued = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let level = queued >> LEVEL_SHIFT.load();
-    let full = pause_if_full(queued);
-    // SAFETY: a map value of this CPU. A nested program's write between the two may be lost, which
-    // costs a wake-up too many or too few, and no record.
-    unsafe {
-        let before = (*state).wake_level;
-        if level != before {
-            (*state).wake_level = level;
-            if level > before {
-                return u64::from(BPF_RB_FORCE_WAKEUP);
-            }
-        }
-    }
-    u64::from(if full {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    })
-}
-
-/// Lets the reader catch up: before records are lost, and before more is queued than it has time for.
-/// Returns whether this has begun a pause.
-#[inline(always)]
-fn pause_if_full(queued: u64) -> bool {
-    let Some(limit) = LIMIT.get_ptr(0) else {
-        return false;
-    };
-    // SAFETY: map values, which user space changes: volatile.
-    unsafe {
-        let most = (&raw const (*limit).pause_bytes).read_volatile();
-        if most == 0 || queued <= most {
-            return false;
-        }
-        let Some(control) = control() else {
-            return false;
-        };
-        let begun = (&raw const (*control).paused).read_volatile() == 0;
-        (&raw mut (*control).paused).write_volatile(1);
-        begun
+        self.space.submit();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Values with units.
 
+use kernoracle_common::ring::CHUNK_BYTES;
 use std::time::Duration;
 
 /// `10ms`, `30s`, `1h 30m`.
@@ -19,11 +20,11 @@ pub fn ring_size(text: &str) -> Result<u32, String> {
         .with_binary()
         .parse_size(text)
         .map_err(|error| format!("{error}; give a size such as 16M"))?;
-    let page = procfs::page_size();
+    let least = CHUNK_BYTES as u64;
     match u32::try_from(bytes) {
-        Ok(bytes) if bytes.is_power_of_two() && u64::from(bytes) >= page => Ok(bytes),
+        Ok(bytes) if bytes.is_power_of_two() && u64::from(bytes) >= least => Ok(bytes),
         Ok(_) => Err(format!(
-            "must be a power of two of at least {page} bytes, such as 16M"
+            "must be a power of two of at least {least} bytes, such as 16M"
         )),
         Err(_) => Err("must be at most 2G".to_owned()),
     }

@@ -194,7 +194,7 @@ impl<'a> Watch<'a> {
             idle = self.idle.share(now_ns, &activity);
             self.count(now_ns, &activity);
             if self.phase == Phase::Predicting {
-                self.limit()?;
+                self.limit();
             }
         }
         let Some(budget) = &mut self.budget else {
@@ -233,7 +233,7 @@ impl<'a> Watch<'a> {
                 let before_ns = budget::thread_cpu_ns();
                 self.oracle.end_pause();
                 self.limit_bytes = budget.queue_bytes();
-                self.capture.limit(self.limit_bytes)?;
+                self.capture.limit(self.limit_bytes);
                 self.capture.resume()?;
                 budget.resumed(budget::thread_cpu_ns().saturating_sub(before_ns));
                 self.phase = Phase::Predicting;
@@ -256,17 +256,16 @@ impl<'a> Watch<'a> {
     }
 
     /// Lets the programs end the burst when more is queued than the budget has time for.
-    fn limit(&mut self) -> Result<(), ProbeError> {
+    fn limit(&mut self) {
         let Some(budget) = &self.budget else {
-            return Ok(());
+            return;
         };
         let bytes = budget.queue_bytes();
         let change = bytes.abs_diff(self.limit_bytes);
         if change > self.limit_bytes / 4 {
             self.limit_bytes = bytes;
-            self.capture.limit(bytes)?;
+            self.capture.limit(bytes);
         }
-        Ok(())
     }
 
     /// Counts what has passed by.

@@ -1,6 +1,7 @@
 //! What this kernel and this user can do, as a list to print and to put into a bug report.
 
 use super::{
+    config::least_ring,
     error::ProbeError,
     kernel::Kernel,
     offsets::{self, BTF_PATH, FIELDS, Layout, TRACEPOINTS},
@@ -216,7 +217,6 @@ fn types(checks: &mut Vec<Check>) {
 
 /// Does what a capture does, short of recording.
 fn trial(checks: &mut Vec<Check>) {
-    const RING_BYTES: u32 = 64 * 1024;
     let mut push = |name: &str, required, found: Result<String, ProbeError>| {
         let ok = found.is_ok();
         checks.push(Check::new(
@@ -228,9 +228,13 @@ fn trial(checks: &mut Vec<Check>) {
     };
     let Ok(kernel) = Kernel::look() else { return };
     let btf: &Btf = &kernel.btf;
-    let mut ebpf = match programs::object(&kernel.layout, btf, RING_BYTES, &[]) {
+    let mut ebpf = match programs::object(&kernel, least_ring(kernel.possible_cpus), &[]) {
         Ok(ebpf) => {
-            push("maps", true, Ok("ring buffer, per-CPU arrays".to_owned()));
+            push(
+                "maps",
+                true,
+                Ok("arrays that are mapped, per-CPU arrays, ring buffer".to_owned()),
+            );
             ebpf
         }
         Err(error) => {

@@ -1,14 +1,17 @@
 //! What to capture, and whether this machine can.
 
-use super::{ProbeError, ring};
-use kernoracle_common::MAX_CPUS;
+use super::ProbeError;
+use kernoracle_common::{
+    MAX_CPUS,
+    ring::{self, CHUNK_BYTES, Chunk, chunks},
+};
 use procfs::{Current as _, Meminfo};
 use std::time::Duration;
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Bytes; a power of two and a multiple of the page size.
+    /// Bytes; a power of two, of a chunk ([`CHUNK_BYTES`]) or more.
     pub ring_bytes: u32,
     /// Only these CPUs; empty for all.
     pub cpus: Vec<u32>,
@@ -18,32 +21,49 @@ pub struct Config {
     pub latency: Duration,
 }
 
-pub(super) fn check_ring(bytes: u32) -> Result<(), ProbeError> {
-    let page = ring::page_size() as u32;
-    if bytes.is_power_of_two() && bytes >= page {
-        return Ok(());
+/// Refuses a ring that cannot be, or is too small for the programs of so many CPUs.
+pub(super) fn check_ring(bytes: u32, cpus: usize) -> Result<(), ProbeError> {
+    most_queued(bytes, cpus).map(|_| ())
+}
+
+/// See [`ring::most_queued`].
+pub(super) fn most_queued(bytes: u32, cpus: usize) -> Result<u64, ProbeError> {
+    let least = least_ring(cpus);
+    if let Some(most) = ring::most_queued(bytes, cpus as u64)
+        && bytes.is_power_of_two()
+        && bytes >= least
+    {
+        return Ok(most);
     }
     let suggestion = bytes
         .checked_next_power_of_two()
         .unwrap_or(1 << 31)
-        .max(page);
+        .max(least);
     Err(ProbeError::RingSize {
         bytes,
-        page,
+        least,
         suggestion,
     })
 }
 
+/// Bytes of the smallest ring.
+pub(super) fn least_ring(cpus: usize) -> u32 {
+    let mut bytes = CHUNK_BYTES as u32;
+    while ring::most_queued(bytes, cpus as u64).is_none() {
+        bytes *= 2;
+    }
+    bytes
+}
+
 /// The kernel would fill the ring's pages one by one until others' processes are killed for it: it has to be refused before.
 pub(super) fn check_memory(ring_bytes: u32, available: Option<u64>) -> Result<(), ProbeError> {
+    let bytes = u64::from(chunks(ring_bytes)) * size_of::<Chunk>() as u64;
     match available {
         // The rest of the machine goes on meanwhile, and needs some too.
-        Some(available) if u64::from(ring_bytes) > available - available / 8 => {
-            Err(ProbeError::RingBeyondMemory {
-                bytes: ring_bytes,
-                available,
-            })
-        }
+        Some(available) if bytes > available - available / 8 => Err(ProbeError::RingBeyondMemory {
+            bytes: ring_bytes,
+            available,
+        }),
         _ => Ok(()),
     }
 }
@@ -64,6 +84,24 @@ pub(super) fn check_cpus(cpus: &[u32], possible: usize) -> Result<(), ProbeError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernoracle_common::ring::{LONGEST_BYTES, level};
+
+    #[test]
+    fn a_ring_has_room_for_what_all_cpus_write_at_once() {
+        for cpus in [1, 2, 64, MAX_CPUS] {
+            let least = least_ring(cpus);
+            check_ring(least, cpus).unwrap();
+            let error = check_ring(least / 2, cpus).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("try --ring-size {least}")),
+                "{error}"
+            );
+            let queued = most_queued(least, cpus).unwrap();
+            assert!(queued + 3 * cpus as u64 * LONGEST_BYTES as u64 <= least.into());
+            assert!(level(least) <= queued && u64::from(least / 2) <= queued);
+        }
+        assert_eq!((least_ring(2), least_ring(64)), (4096, 131_072));
+    }
 
     #[test]
     fn a_ring_is_refused_that_would_leave_the_machine_no_memory() {

@@ -66,7 +66,7 @@ impl Capture {
         }
         Ok(Drained {
             events,
-            backlog_bytes: self.ring.backlog_bytes(),
+            backlog_bytes: self.ring.backlog_bytes() as usize,
             resumed,
         })
     }
@@ -77,7 +77,7 @@ impl Capture {
         let mut discarded = Discarded::default();
         while let Some(record) = self.ring.next() {
             discarded.records += 1;
-            if decode::header(&record).is_ok_and(|header| header.kind == Kind::Switch as u8) {
+            if decode::header(record).is_ok_and(|header| header.kind == Kind::Switch as u8) {
                 discarded.switches += 1;
             }
         }
@@ -110,7 +110,7 @@ impl Capture {
         let Some(record) = ring.next() else {
             return false;
         };
-        let (header, event) = match decode::decode(&record, *present, known, scratch) {
+        let (header, event) = match decode::decode(record, *present, known, scratch) {
             Ok(Some(decoded)) => decoded,
             Ok(None) => return true,
             Err(error) => {

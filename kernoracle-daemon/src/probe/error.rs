@@ -31,11 +31,11 @@ pub enum ProbeError {
     #[error("this kernel has no trace point {name}: it must be built with CONFIG_TRACEPOINTS=y")]
     NoTracepoint { name: &'static str },
     #[error(
-        "ring size {bytes}: not a power of two of at least {page} bytes: try --ring-size {suggestion}"
+        "ring size {bytes}: not a power of two of at least {least} bytes: try --ring-size {suggestion}"
     )]
     RingSize {
         bytes: u32,
-        page: u32,
+        least: u32,
         suggestion: u32,
     },
     #[error(

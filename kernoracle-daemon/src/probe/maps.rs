@@ -5,7 +5,7 @@ use aya::{
     Ebpf,
     maps::{Array, Map, MapData},
 };
-use kernoracle_common::{Control, Limit, PerCpu};
+use kernoracle_common::{Control, PerCpu};
 use std::io;
 
 /// A map value that any bytes are.
@@ -17,8 +17,6 @@ pub(super) struct Pod<T>(pub(super) T);
 unsafe impl aya::Pod for Pod<Control> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Pod<PerCpu> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Pod<Limit> {}
 
 pub(super) fn set(
     control: &mut Array<MapData, Pod<Control>>,
@@ -48,15 +46,5 @@ pub(super) fn map_error(map: &str, error: aya::maps::MapError) -> ProbeError {
     ProbeError::Map {
         map: map.to_owned(),
         source,
-    }
-}
-
-/// The kernel made the ring, but this process has no room to map it.
-pub(super) fn ring_unmapped(error: ProbeError, bytes: u32) -> ProbeError {
-    match error {
-        ProbeError::Map { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => {
-            ProbeError::RingTooLarge { bytes, source }
-        }
-        other => other,
     }
 }

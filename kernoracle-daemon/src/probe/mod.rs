@@ -1,5 +1,6 @@
 //! The live kernel: load, attach, read. The only module that needs root.
 
+mod bell;
 mod capabilities;
 mod config;
 mod decode;
@@ -26,14 +27,15 @@ pub use programs::{ProgramTime, time_programs};
 use crate::trace::origin::Origin;
 use aya::{
     Ebpf,
-    maps::{Array, MapData, PerCpuArray, RingBuf},
+    maps::{Array, MapData, PerCpuArray},
 };
 use aya_log::EbpfLogger;
+use bell::Bell;
 use config::{available_bytes, check_cpus, check_memory, check_ring};
 use decode::{Known, Present, Scratch};
 use kernel::Kernel;
-use kernoracle_common::{Control, Counters, Limit, PerCpu};
-use maps::{Pod, map_error, ring_unmapped, set, take};
+use kernoracle_common::{Control, Counters, PerCpu};
+use maps::{Pod, map_error, set, take};
 use ring::Ring;
 use std::{collections::VecDeque, fmt, time::Duration};
 use streams::Streams;
@@ -52,6 +54,7 @@ pub struct Activity {
 pub struct Capture {
     ebpf: Ebpf,
     ring: Ring,
+    bell: Bell,
     /// Hands the programs' own messages to the log.
     flush_log: Box<dyn FnMut() + Send>,
     control: Array<MapData, Pod<Control>>,
@@ -69,13 +72,12 @@ pub struct Capture {
     synthesised: Vec<u64>,
     malformed: u64,
     settings: Control,
-    limit: Array<MapData, Pod<Limit>>,
     /// The programs may begin a pause.
     limited: bool,
     /// The kernel has task iterators.
     iterates: bool,
-    /// The snapshot that ends a pause ends here.
-    resumes_at: Option<ring::Position>,
+    /// The snapshot that ends a pause ends where so many bytes have been read.
+    resumes_at: Option<u64>,
     end: End,
 }
 
@@ -105,22 +107,19 @@ impl Capture {
     /// last would be told by halves. So they stay silent until one flag is set. The snapshot comes after
     /// that, among the events, so that no change falls between the two.
     pub fn start(config: &Config) -> Result<Self, ProbeError> {
-        check_ring(config.ring_bytes)?;
         let kernel = Kernel::look()?;
+        check_ring(config.ring_bytes, kernel.possible_cpus)?;
         check_cpus(&config.cpus, kernel.possible_cpus)?;
         check_memory(config.ring_bytes, available_bytes())?;
 
-        let mut ebpf =
-            programs::object(&kernel.layout, &kernel.btf, config.ring_bytes, &config.cpus)?;
-        let records: RingBuf<MapData> =
-            take(&mut ebpf, "RECORDS").map_err(|error| ring_unmapped(error, config.ring_bytes))?;
+        let mut ebpf = programs::object(&kernel, config.ring_bytes, &config.cpus)?;
         let mut control: Array<MapData, Pod<Control>> = take(&mut ebpf, "CONTROL")?;
-        let limit: Array<MapData, Pod<Limit>> = take(&mut ebpf, "LIMIT")?;
         let per_cpu: PerCpuArray<MapData, Pod<PerCpu>> = take(&mut ebpf, "PER_CPU")?;
         let mut logger = EbpfLogger::init(&mut ebpf).map_err(|error| ProbeError::Object {
             reason: programs::one_line(&error),
         })?;
-        let ring = Ring::new(records, config.ring_bytes, &logger)?;
+        let ring = Ring::new(&ebpf, config.ring_bytes)?;
+        let bell = Bell::new(&mut ebpf, &logger)?;
 
         let loaded = programs::load(&mut ebpf, &kernel.btf)?;
         let iterator = programs::load_iterator(&mut ebpf, &kernel.btf)?;
@@ -135,6 +134,7 @@ impl Capture {
 
         let mut capture = Self {
             ring,
+            bell,
             flush_log: Box::new(move || logger.flush()),
             control,
             per_cpu,
@@ -149,7 +149,6 @@ impl Capture {
             synthesised: vec![0; kernel.possible_cpus],
             malformed: 0,
             settings,
-            limit,
             limited: false,
             iterates: true,
             resumes_at: None,
@@ -212,7 +211,7 @@ impl Capture {
     /// As [`Self::wait`], with another time than the latency.
     pub fn wait_for(&mut self, time: Duration) -> Result<(), ProbeError> {
         if self.end == End::Recording {
-            self.ring.wait(time)?;
+            self.bell.wait(time)?;
         }
         (self.flush_log)();
         Ok(())

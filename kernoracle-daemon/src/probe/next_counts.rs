@@ -2,6 +2,7 @@
 //! is of use, to compare with.
 
 use super::{
+    config::least_ring,
     error::ProbeError,
     kernel::Kernel,
     maps::{map_error, take},
@@ -13,8 +14,6 @@ use aya::{
     maps::{HashMap, MapData},
 };
 
-/// Size of the ring, which the counting program does not use: the least there is.
-const RING_BYTES: u32 = 4096;
 /// Names that are counted apart.
 const NAMES: u32 = 1024;
 
@@ -28,9 +27,9 @@ impl NextCounts {
     /// Loads and attaches it.
     pub fn start() -> Result<Self, ProbeError> {
         let kernel = Kernel::look()?;
-        let ring_bytes = RING_BYTES.max(super::ring::page_size() as u32);
-        let mut ebpf =
-            programs::object_with(&kernel.layout, &kernel.btf, ring_bytes, &[], Some(NAMES))?;
+        // The counting program does not use the ring.
+        let ring_bytes = least_ring(kernel.possible_cpus);
+        let mut ebpf = programs::object_with(&kernel, ring_bytes, &[], Some(NAMES))?;
         programs::attach_counting(&mut ebpf, &kernel.btf)?;
         Ok(Self {
             counts: take(&mut ebpf, "NEXT_COUNTS")?,

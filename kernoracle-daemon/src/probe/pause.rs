@@ -5,7 +5,6 @@ use super::{
     maps::{Pod, map_error, set},
     programs,
 };
-use kernoracle_common::Limit;
 
 impl Capture {
     /// Leaves out switches, wake-ups and migrations from now on, in the kernel: switches are only counted
@@ -19,12 +18,9 @@ impl Capture {
     /// From now on the programs begin a pause when more bytes than this are queued: rather than lose events, and
     /// before more is recorded than there is time for. At most half of the ring, so that what other CPUs are
     /// writing at that moment has room.
-    pub fn limit(&mut self, queued_bytes: u64) -> Result<(), ProbeError> {
-        let pause_bytes = queued_bytes.clamp(1, self.ring.bytes() / 2);
+    pub fn limit(&mut self, queued_bytes: u64) {
         self.limited = true;
-        self.limit
-            .set(0, Pod(Limit { pause_bytes }), 0)
-            .map_err(|error| map_error("LIMIT", error))
+        self.ring.limit(queued_bytes.min(self.ring.bytes() / 2));
     }
 
     /// Whether a pause has begun: by [`Self::pause`], or by the programs, at the [`Self::limit`].
@@ -66,7 +62,7 @@ impl Capture {
     /// Says once that the snapshot that ends a pause has been handed out.
     pub(super) fn has_resumed(&mut self) -> bool {
         let reached = self.synthetic.is_empty()
-            && (self.resumes_at).is_some_and(|position| self.ring.has_read(position));
+            && (self.resumes_at).is_some_and(|end| self.ring.read_bytes() >= end);
         if reached {
             self.resumes_at = None;
         }

@@ -293,7 +293,7 @@ mod tests {
             return None;
         }
         let kernel = Kernel::look().unwrap();
-        let ebpf = object(&kernel.layout, &kernel.btf, 64 * 1024, &[]).unwrap();
+        let ebpf = object(&kernel, 64 * 1024, &[]).unwrap();
         Some((kernel, ebpf))
     }
 
@@ -360,7 +360,7 @@ mod tests {
             for &number in lacking {
                 kernel.layout.offsets[usize::from(number)] = None;
             }
-            let mut ebpf = object(&kernel.layout, &kernel.btf, 64 * 1024, &[]).unwrap();
+            let mut ebpf = object(&kernel, 64 * 1024, &[]).unwrap();
             let hooks = hooks(&mut ebpf, &kernel.btf);
             assert!(hooks == all, "without {lacking:?}: {hooks:?}");
         }
