@@ -91,7 +91,7 @@ impl Size {
     #[inline(always)]
     pub const fn advance(self, bytes: usize) -> u64 {
         let words = bytes as u64 / 8;
-        words << (64 - self.word_bits) | words
+        (words << (64 - self.word_bits)) | words
     }
 
     /// Bytes from one position to a later one.
@@ -108,12 +108,12 @@ impl Size {
     /// What stands before the record at a position, which has so many bytes with its mark. How much since the start is whole in it.
     #[inline(always)]
     pub const fn mark(self, at: Position, bytes: usize) -> u64 {
-        at << self.word_bits | bytes as u64 / 8
+        (at << self.word_bits) | (bytes as u64 / 8)
     }
 
     /// Bytes of the record at a position, its mark included, if this is its mark.
     pub const fn marked(self, mark: u64, at: Position) -> Option<usize> {
-        let words = mark ^ at << self.word_bits;
+        let words = mark ^ (at << self.word_bits);
         if words > 1 && words <= LONGEST_BYTES as u64 / 8 {
             Some(words as usize * 8)
         } else {

@@ -37,7 +37,7 @@ pub struct Space<T> {
 pub fn reserve<T>() -> Option<Space<T>> {
     const {
         assert!(MARK_BYTES + size_of::<T>() <= LONGEST_BYTES);
-        assert!(size_of::<T>() % 8 == 0 && align_of::<T>() <= 8);
+        assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
     }
     let ends = ENDS.get_ptr_mut(0)?;
     let queued = queued(ends);

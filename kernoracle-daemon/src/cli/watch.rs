@@ -294,7 +294,7 @@ impl<'a> Watch<'a> {
             cpu_s: Usage::total_ns() as f64 / 1e9,
             cpu: self.usage[0].share(),
             resident_bytes: budget::resident_bytes().ok(),
-            ring_bytes: 2 * self.ring_bytes as u64,
+            ring_bytes: self.capture.ring_memory_bytes(),
             first_prediction_s: self.first_prediction_ns.map(|ns| ns as f64 / 1e9),
         }
     }

@@ -55,9 +55,14 @@ pub(super) fn least_ring(cpus: usize) -> u32 {
     bytes
 }
 
+/// Memory of a ring of so many bytes.
+pub(super) fn memory_bytes(ring_bytes: u32) -> u64 {
+    u64::from(chunks(ring_bytes)) * size_of::<Chunk>() as u64
+}
+
 /// The kernel would fill the ring's pages one by one until others' processes are killed for it: it has to be refused before.
 pub(super) fn check_memory(ring_bytes: u32, available: Option<u64>) -> Result<(), ProbeError> {
-    let bytes = u64::from(chunks(ring_bytes)) * size_of::<Chunk>() as u64;
+    let bytes = memory_bytes(ring_bytes);
     match available {
         // The rest of the machine goes on meanwhile, and needs some too.
         Some(available) if bytes > available - available / 8 => Err(ProbeError::RingBeyondMemory {

@@ -23,7 +23,7 @@ pub struct Discarded {
     pub records: u64,
     /// Of the records.
     pub switches: u64,
-    /// In the ring, where each record has eight bytes of the kernel's before it.
+    /// In the ring, where each record has a mark of eight bytes before it.
     pub bytes: u64,
 }
 

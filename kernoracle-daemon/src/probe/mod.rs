@@ -217,6 +217,11 @@ impl Capture {
         Ok(())
     }
 
+    /// Bytes of memory that the ring takes, all of which is mapped.
+    pub fn ring_memory_bytes(&self) -> u64 {
+        self.ring.memory_bytes()
+    }
+
     /// Bytes that have been read from the ring.
     pub fn read_bytes(&self) -> u64 {
         self.ring.read_bytes()

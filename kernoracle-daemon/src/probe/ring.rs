@@ -1,11 +1,9 @@
 //! The reading end of the ring. See [`kernoracle_common::ring`].
 
-use super::error::ProbeError;
+use super::{config::memory_bytes, error::ProbeError};
 use crate::prefetch::prefetch_at;
 use aya::{Ebpf, maps::Map};
-use kernoracle_common::ring::{
-    CHUNK_BYTES, Chunk, Ends, MARK_BYTES, Position, Size, chunks, level,
-};
+use kernoracle_common::ring::{CHUNK_BYTES, Chunk, Ends, MARK_BYTES, Position, Size, level};
 use memmap2::{MmapOptions, MmapRaw};
 use std::{
     fmt, io,
@@ -51,7 +49,7 @@ impl Ring {
         let chunks = mapped(
             ebpf,
             "RECORDS",
-            memory_bytes(bytes),
+            memory_bytes(bytes) as usize,
             MmapOptions::map_raw_read_only,
         )
         .map_err(|error| unmapped(error, bytes))?;
@@ -77,6 +75,11 @@ impl Ring {
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.bytes.into()
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        memory_bytes(self.bytes)
     }
 
     /// The next record, if it has been handed over.
@@ -181,10 +184,6 @@ impl Ring {
     }
 }
 
-fn memory_bytes(ring_bytes: u32) -> usize {
-    chunks(ring_bytes) as usize * size_of::<Chunk>()
-}
-
 /// Maps an array.
 fn mapped(
     ebpf: &Ebpf,
@@ -230,7 +229,11 @@ mod tests {
 
     fn ring() -> Ring {
         let map = |bytes| MmapRaw::from(MmapMut::map_anon(bytes).unwrap());
-        Ring::of(map(memory_bytes(BYTES)), map(size_of::<Ends>()), BYTES)
+        Ring::of(
+            map(memory_bytes(BYTES) as usize),
+            map(size_of::<Ends>()),
+            BYTES,
+        )
     }
 
     /// What a program does, on the reader's mapping.
@@ -262,7 +265,7 @@ mod tests {
 
     /// All words are `value`.
     fn submit(ring: &Ring, Reserved { at, words }: Reserved, value: u64) {
-        let entry = ring.entry(at).cast_mut().cast::<u64>();
+        let entry: *mut u64 = ring.entry(at).cast_mut().cast();
         for word in 1..words {
             // SAFETY: inside the mapping, which is writable here.
             unsafe { entry.add(word).write(value) };

@@ -294,7 +294,7 @@ documented! {
         /// Most memory that was resident at a time, bytes, the mapping of the ring included; null if the kernel does
         /// not tell.
         pub resident_bytes: Option<u64>,
-        /// Of that, the mapping of the ring, bytes: the kernel's memory, mapped twice in a row.
+        /// Of that, the mapping of the ring, bytes: the kernel's memory.
         pub ring_bytes: u64,
         /// From the start of the program to the first prediction, s; null if none was made.
         pub first_prediction_s: Option<f64>,

@@ -98,7 +98,7 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
             "The daemon on CPU {}, which the load fills, watching that CPU (`--cpu`), with the default ring (`run` 4 MiB, `record` 16 MiB). Ping-pong runs without a \
              rest for {seconds} s, so its rate is the highest that is held beside each of them. *events* are what \
              came through the ring; of `run`, switches beyond the budget pass by and are counted in the kernel. \
-             Resident memory is the most at any time; the kernel counts the ring's mapping in it, twice. Each further \
+             Resident memory is the most at any time; the ring is in it. Each further \
              CPU that is watched adds up to 19 MiB of counts and windows.",
             setup.cpu
         ),
