@@ -277,6 +277,60 @@ fn a_full_ring_loses_and_says_exactly_how_much() {
     );
 }
 
+/// Nobody reads: it is the programs that end the burst.
+#[test]
+fn programs_begin_the_pause_before_more_is_queued_than_allowed() {
+    const ALLOWED: u64 = 64 << 10;
+    let Some(_alone) = alone() else { return };
+    let mut capture = Capture::start(&config()).unwrap();
+    let mut events = collect(&mut capture, Duration::from_millis(100));
+    capture.limit(ALLOWED);
+    assert!(!capture.paused().unwrap());
+    let load = PingPong::start();
+    thread::sleep(Duration::from_millis(500));
+    assert!(capture.paused().unwrap());
+    let before = capture.read_bytes();
+    let drained = capture.drain(usize::MAX, &mut |event| events.push(event.clone()));
+    assert_eq!(drained.unwrap().backlog_bytes, 0);
+    // Forks and exits are recorded in a pause too.
+    let queued = capture.read_bytes() - before;
+    assert!((ALLOWED..2 * ALLOWED).contains(&queued), "{queued} bytes");
+    let skipped: u64 = (capture.activity().unwrap().iter())
+        .map(|cpu| cpu.skipped)
+        .sum();
+    assert!(skipped > 1000, "{skipped} switches passed by");
+    stop(&mut capture, &mut events);
+    drop(load);
+    assert_eq!(account(&capture, &events), 0);
+}
+
+#[test]
+fn programs_wake_the_reader_long_before_its_time() {
+    const LONG: Duration = Duration::from_secs(60);
+    let Some(_alone) = alone() else { return };
+    let mut capture = Capture::start(&Config {
+        ring_bytes: 256 * 1024,
+        latency: LONG,
+        ..config()
+    })
+    .unwrap();
+    let mut events = Vec::new();
+    let load = PingPong::start();
+    let begun = Instant::now();
+    // Again and again: what is looked for next is set back at each end of a drain.
+    for _ in 0..20 {
+        capture.wait().unwrap();
+        capture
+            .drain(usize::MAX, &mut |event| events.push(event.clone()))
+            .unwrap();
+    }
+    assert!(begun.elapsed() < LONG, "it was its time that woke it");
+    stop(&mut capture, &mut events);
+    drop(load);
+    assert!(switches(&events, 0).count() > 20 * 32);
+    account(&capture, &events);
+}
+
 #[test]
 fn own_switches_are_kept_when_asked_for() {
     let Some(_alone) = alone() else { return };
