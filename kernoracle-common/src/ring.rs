@@ -1,9 +1,9 @@
 //! The ring that records go through, as both sides see it.
 //!
 //! The kernel's own ring buffer takes a lock and calls two helpers for a record, a good part of what a record costs. This one is an
-//! array that user space maps. A [`Position`] counts the bytes since the start, and says where in the memory they are. A program adds to the
+//! array that user space maps. A [`Position`] says how much went before since the start, and where in the memory it is. A program adds to the
 //! producer's what its record needs, in a single instruction, and so has that space for itself, whatever interrupts it and whatever other CPUs do;
-//! in front of the record it writes a [`mark`] when the rest is there. The reader takes a record whose mark is that of its position, and
+//! in front of the record it writes a [mark](Size::mark) when the rest is there. The reader takes a record whose mark is that of its position, and
 //! then moves the consumer's position. What lies in the memory from earlier has the mark of another position, or none.
 //!
 //! Whenever the reader has read everything, it moves the producer's position to the start of the memory, if no program has moved it meanwhile: a ring
@@ -26,6 +26,7 @@ const _: () = assert!(
     size_of::<Snapshot<DEEP>>() < LONGEST_BYTES && size_of::<Introduction>() < LONGEST_BYTES,
     "another record is longer"
 );
+
 /// A chunk's memory.
 pub type Chunk = [u64; (CHUNK_BYTES + LONGEST_BYTES) / 8];
 
@@ -146,11 +147,11 @@ pub const fn level(ring_bytes: u32) -> u64 {
 /// Programs that may have found space on a CPU and not taken it yet: that of a task, of an interrupt upon it, and the iterator's, which a task may displace.
 const NESTED: u64 = 3;
 
-/// A program reserves if no more bytes than this are queued: whatever others take between its look and its addition, there is room. `None`: the ring is
-/// too small for so many CPUs, and has to have as much again.
+/// A program reserves if no more bytes than this are queued: whatever others take between its look and its addition, there is room. `None`: the ring has not
+/// even a chunk, or is too small for so many CPUs, whose room may be half of it.
 pub const fn most_queued(ring_bytes: u32, cpus: u64) -> Option<u64> {
     match (ring_bytes as u64).checked_sub(NESTED * cpus * LONGEST_BYTES as u64) {
-        Some(most) if most >= ring_bytes as u64 / 2 => Some(most),
+        Some(most) if most >= ring_bytes as u64 / 2 && chunks(ring_bytes) > 0 => Some(most),
         _ => None,
     }
 }

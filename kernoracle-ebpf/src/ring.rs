@@ -40,17 +40,23 @@ pub fn reserve<T>() -> Option<Space<T>> {
         assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
     }
     let ends = ENDS.get_ptr_mut(0)?;
-    let queued = queued(ends);
-    // SAFETY: a map value that others change: volatile.
-    if queued > unsafe { (&raw const (*ends).attend_beyond).read_volatile() }
-        && !attend(ends, queued)
-    {
+    let size = size();
+    // SAFETY: a map value that other CPUs and user space change: volatile. The consumer's position first: it never passes the producer's.
+    let (queued, attend_beyond) = unsafe {
+        let consumer = (&raw const (*ends).consumer).read_volatile();
+        let producer = (&raw const (*ends).producer).read_volatile();
+        (
+            size.between(consumer, producer),
+            (&raw const (*ends).attend_beyond).read_volatile(),
+        )
+    };
+    if queued > attend_beyond && !attend(ends, queued) {
         return None;
     }
     // SAFETY: a map value.
     let producer = unsafe { &raw mut (*ends).producer };
-    let at = add(producer, size().advance(MARK_BYTES + size_of::<T>()));
-    let offset = size().offset(at);
+    let at = add(producer, size.advance(MARK_BYTES + size_of::<T>()));
+    let offset = size.offset(at);
     // The loader has made as many: this is never nothing.
     let chunk = RECORDS.get_ptr_mut((offset / CHUNK_BYTES as u64) as u32)?;
     // All lengths are multiples of eight, which the verifier of a machine that needs it to be so can see here.
@@ -105,17 +111,6 @@ fn hand_over(entry: *mut u64, mark: u64) {
 #[inline(always)]
 fn size() -> Size {
     Size::of_word_bits(WORD_BITS.load())
-}
-
-/// Bytes that are queued.
-#[inline(always)]
-fn queued(ends: *mut Ends) -> u64 {
-    // SAFETY: a map value that other CPUs and user space change: volatile. The consumer's position first: it never passes the producer's.
-    unsafe {
-        let consumer = (&raw const (*ends).consumer).read_volatile();
-        let producer = (&raw const (*ends).producer).read_volatile();
-        size().between(consumer, producer)
-    }
 }
 
 /// Does what so many queued bytes need; false if there is no space left.

@@ -31,7 +31,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use bell::Bell;
-use config::{available_bytes, check_cpus, check_memory, check_ring};
+use config::{available_bytes, check_cpus, check_memory};
 use decode::{Known, Present, Scratch};
 use kernel::Kernel;
 use kernoracle_common::{Control, Counters, PerCpu};
@@ -108,7 +108,6 @@ impl Capture {
     /// that, among the events, so that no change falls between the two.
     pub fn start(config: &Config) -> Result<Self, ProbeError> {
         let kernel = Kernel::look()?;
-        check_ring(config.ring_bytes, kernel.possible_cpus)?;
         check_cpus(&config.cpus, kernel.possible_cpus)?;
         check_memory(config.ring_bytes, available_bytes())?;
 

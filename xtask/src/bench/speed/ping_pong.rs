@@ -52,8 +52,8 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
 /// ns a switch of a series of runs.
 struct Series {
     mean: f64,
-    /// The lower quartile of the runs. What takes a virtual machine's core away, or shares it, comes and goes and only adds. A cost that comes less often than
-    /// once in some runs is not in it either: of what a watcher does now and then, the mean tells.
+    /// The lower quartile of the runs. What takes a virtual machine's core away, or shares it, comes and goes and only adds. What a watcher does in fewer than three of four
+    /// runs is not in it either: of that the mean tells.
     undisturbed: f64,
 }
 
@@ -160,7 +160,7 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
             "`perf bench sched pipe -l {loops}` on CPU {}, {RUNS} times in a row behind one of {WARM_UP} loops that does not count, and what watches on \
              the same CPU unless said; {rounds} rounds, in each all ways one after another; of the means of such rows the median, in \
              brackets the least and the most; differences and ratios are to the mean of two rows that nobody watched, right before and right behind. *Undisturbed*: the same of the lower quartile \
-             of each row, for what disturbs a virtual machine only adds; what a watcher does less than ten times a second is not in that (writing a file, predicting a burst). *In a pause*: the same programs are called and return at once (a switch is counted): \
+             of each row, for what disturbs a virtual machine only adds; what a watcher does less than fifteen times a second is not in that (writing a file, predicting a burst). *In a pause*: the same programs are called and return at once (a switch is counted): \
              no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and taken \
              every 10 ms by a reader that looks at their headers and counts them (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
              next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
@@ -173,7 +173,7 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
             Goal {
                 what: "capture, drain included, same CPU (ping-pong, undisturbed)".to_owned(),
                 goal: format!("<= +{CAPTURE_NS:.0} ns/switch"),
-                got: format!("+{programs} ns/switch"),
+                got: format!("+{programs} ns/switch; by means +{}", added(Way::Programs)),
                 met: programs.median <= CAPTURE_NS,
             },
             Goal {
