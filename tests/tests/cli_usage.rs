@@ -150,6 +150,14 @@ fn places_that_cannot_be_written_are_refused_before_the_start() {
 }
 
 #[test]
+fn recordings_that_are_none_are_refused() {
+    for command in ["replay", "eval"] {
+        refuses(&[command, "/nowhere/at/all.kot"], "No such file");
+        refuses(&[command, "/tmp"], "/tmp: is a directory");
+    }
+}
+
+#[test]
 fn a_filter_of_diagnostics_that_cannot_be_read_is_refused() {
     kernoracle()
         .env("RUST_LOG", "kernoracle=loud")

@@ -40,6 +40,10 @@ impl Source {
         }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            // Opening it works, and reading it is what fails.
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let size = metadata.is_file().then_some(metadata.len());
         Ok(Self::new(Box::new(file), size))
     }

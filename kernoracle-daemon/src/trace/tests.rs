@@ -349,6 +349,12 @@ fn a_full_disk_is_told_with_the_file() {
             .starts_with("/dev/full: No space left on device"),
         "{error}"
     );
+    assert!(
+        error
+            .to_string()
+            .ends_with("before any event was written: free space, then record again"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -19,9 +19,7 @@ use std::{
 pub enum WriteError {
     #[error("{path}: cannot be created: {source}")]
     Create { path: PathBuf, source: io::Error },
-    #[error(
-        "{path}: {source} after {events} events; those can be read: free space, then record again"
-    )]
+    #[error("{path}: {source} {}: free space, then record again", kept(*events))]
     Full {
         path: PathBuf,
         events: u64,
@@ -29,7 +27,7 @@ pub enum WriteError {
     },
     #[error("{path}: {source}; nothing was recorded, and no file is left behind")]
     Nothing { path: PathBuf, source: io::Error },
-    #[error("{path}: {source} after {events} events; those can be read")]
+    #[error("{path}: {source} {}", kept(*events))]
     Io {
         path: PathBuf,
         events: u64,
@@ -41,6 +39,14 @@ pub enum WriteError {
     Origin { path: PathBuf },
     #[error("{path}: was given up after an error; {events} events can be read")]
     GivenUp { path: PathBuf, events: u64 },
+}
+
+/// When it happened, and what is left.
+fn kept(events: u64) -> String {
+    match events {
+        0 => "before any event was written".to_owned(),
+        events => format!("after {events} events; those can be read"),
+    }
 }
 
 /// Where the bytes go.
