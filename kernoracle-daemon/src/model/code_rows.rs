@@ -9,6 +9,7 @@ use super::weights::{
     shape::{HIDDEN, INPUT},
 };
 use crate::runqueue::CODE;
+use multiversion::multiversion;
 
 /// Rows that are kept of each of the two codes in the input: 1 KiB each.
 const KEPT: usize = 128;
@@ -80,15 +81,22 @@ fn sums<'a>(
     let bits = |code: &[f32; CODE]| code.map(f32::to_bits);
     if bits(&row.code) != bits(code) {
         row.code = *code;
-        for (sum, rows) in row
-            .sums
-            .iter_mut()
-            .zip(weights.lstm.chunks_exact(1 + INPUT + HIDDEN))
-        {
-            *sum = add_rows::<false, _>(Vector::ZERO, code, &rows[1 + place..]);
-        }
+        row.sums = of_code(&weights.lstm, code, place);
     }
     Some(&row.sums)
+}
+
+/// What `code` adds to each gate, from its place in the input.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2"
+))]
+fn of_code(rows: &[Vector<HIDDEN>], code: &[f32; CODE], place: usize) -> Sums {
+    let mut sums = [Vector::ZERO; 4];
+    for (sum, rows) in sums.iter_mut().zip(rows.chunks_exact(1 + INPUT + HIDDEN)) {
+        *sum = add_rows::<false, _>(Vector::ZERO, code, &rows[1 + place..]);
+    }
+    sums
 }
 
 #[cfg(test)]

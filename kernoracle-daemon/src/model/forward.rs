@@ -12,6 +12,7 @@ use super::code_rows::Sums;
 use super::differing::{Differing, reference};
 use super::frame::{MAX_CANDIDATES, View};
 use super::numeric::{exp, sigmoid, tanh};
+use super::pairs::add_pairs;
 use super::vector::{LANES, Vector, add_chosen_rows, add_product, add_rows, add_sparse_rows, fold};
 use super::weights::{
     Weights,
@@ -48,20 +49,22 @@ impl Lstm {
     "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2+fma",
     "x86_64+avx2+bmi1+bmi2+fma"
 ))]
-pub(super) fn gates_of_hidden(rows: &[Vector<HIDDEN>], hidden: &[f32; HIDDEN]) -> Sums {
+pub(super) fn gates_of_hidden(weights: &Weights, hidden: &[f32; HIDDEN]) -> Sums {
     if target_cfg_f!(any(target_feature = "fma", target_arch = "aarch64")) {
-        any_gates_of_hidden::<true>(rows, hidden)
+        any_gates_of_hidden::<true>(weights, hidden)
     } else {
-        any_gates_of_hidden::<false>(rows, hidden)
+        any_gates_of_hidden::<false>(weights, hidden)
     }
 }
 
 /// [`gates_of_hidden`], with the vector instructions of the caller.
 #[inline(always)]
-fn any_gates_of_hidden<const FUSED: bool>(rows: &[Vector<HIDDEN>], hidden: &[f32; HIDDEN]) -> Sums {
+fn any_gates_of_hidden<const FUSED: bool>(weights: &Weights, hidden: &[f32; HIDDEN]) -> Sums {
     let mut gates = [Vector::ZERO; 4];
-    for (gate, rows) in gates.iter_mut().zip(rows.chunks_exact(1 + INPUT + HIDDEN)) {
-        *gate = add_rows::<FUSED, _>(rows[0], hidden, &rows[1 + INPUT..]);
+    let biases = weights.lstm.iter().step_by(1 + INPUT + HIDDEN);
+    let pairs = weights.recurrent.chunks_exact(HIDDEN / 2);
+    for ((gate, bias), pairs) in gates.iter_mut().zip(biases).zip(pairs) {
+        *gate = add_pairs::<FUSED, _>(*bias, hidden, pairs);
     }
     gates
 }

@@ -34,6 +34,7 @@ mod net;
 mod numeric;
 mod odds;
 mod packed;
+mod pairs;
 mod pretrain;
 mod ragged;
 mod recurrence;

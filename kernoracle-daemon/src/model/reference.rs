@@ -22,14 +22,14 @@ pub struct Reference {
 impl Reference {
     pub fn new(weights: &Weights) -> Result<Self> {
         Ok(Self {
-            net: Net::new(weights)?,
+            net: Net::new(&weights.stepped())?,
             states: Vec::new(),
         })
     }
 
     /// Takes other weights and keeps the states.
     pub fn swap(&mut self, weights: &Weights) -> Result<()> {
-        self.net = Net::new(weights)?;
+        self.net = Net::new(&weights.stepped())?;
         Ok(())
     }
 

@@ -45,8 +45,8 @@ impl RunningLstm {
 
     /// One step, like [`Lstm::step`], with what the codes add kept in `rows`, which are of these weights.
     pub fn step(&mut self, weights: &Weights, rows: &mut CodeRows, input: &[f32; INPUT]) {
-        let of_hidden = (self.gates.take())
-            .unwrap_or_else(|| gates_of_hidden(&weights.lstm, &self.state.hidden));
+        let of_hidden =
+            (self.gates.take()).unwrap_or_else(|| gates_of_hidden(weights, &self.state.hidden));
         let codes = rows.sums(weights, input);
         kept_step(&weights.lstm, of_hidden, codes, input, &mut self.state);
         self.heads = None;
@@ -55,7 +55,7 @@ impl RunningLstm {
     /// Works out what the next step will need.
     pub fn work_ahead(&mut self, weights: &Weights) {
         self.gates
-            .get_or_insert_with(|| gates_of_hidden(&weights.lstm, &self.state.hidden));
+            .get_or_insert_with(|| gates_of_hidden(weights, &self.state.hidden));
     }
 
     /// Scores a view from the present state, like [`super::score`].

@@ -1,6 +1,7 @@
 //! The weights as plain arrays, laid out for the forward step.
 
 use super::features::{candidate, situation, switch};
+use super::pairs::{Pair, rounded};
 use super::vector::{LANES, Vector};
 use super::without::Without;
 use crate::runqueue::CODE;
@@ -57,8 +58,11 @@ pub struct Weights {
     /// Parts that the model was trained without.
     pub without: Without,
     pub(super) by_name: BTreeMap<&'static str, Vec<f32>>,
-    /// For each gate its bias, what each input adds, what each hidden unit adds: `[4][1 + INPUT + HIDDEN][HIDDEN]`.
+    /// For each gate its bias, what each input adds, what each hidden unit adds: `[4][1 + INPUT + HIDDEN][HIDDEN]`. The hidden units' rows are
+    /// rounded to bfloat16.
     pub(super) lstm: Vec<Vector<HIDDEN>>,
+    /// The hidden units' rows once more: `[4][HIDDEN / 2]`.
+    pub(super) recurrent: Vec<Pair<HIDDEN>>,
     /// `[FEATURES][SCORER]`
     pub(super) scorer_feature: Vec<Vector<SCORER>>,
     pub(super) scorer_out: Vector<SCORER>,
@@ -112,15 +116,18 @@ impl Weights {
             std::array::from_fn(|row| by_name[name][(from + row) * columns + column])
         }
         let mut lstm = Vec::with_capacity(4 * (1 + INPUT + HIDDEN));
+        let mut recurrent = Vec::with_capacity(4 * HIDDEN / 2);
         for from in (0..4).map(|gate| gate * HIDDEN) {
             let biases = [&by_name["lstm.bias_ih_l0"], &by_name["lstm.bias_hh_l0"]];
             lstm.push(Vector(std::array::from_fn(|i| {
                 biases[0][from + i] + biases[1][from + i]
             })));
             lstm.extend((0..INPUT).map(|i| Vector(column(&by_name, "lstm.weight_ih_l0", i, from))));
-            lstm.extend(
-                (0..HIDDEN).map(|i| Vector(column(&by_name, "lstm.weight_hh_l0", i, from))),
-            );
+            let of_hidden =
+                (0..HIDDEN).map(|i| column(&by_name, "lstm.weight_hh_l0", i, from).map(rounded));
+            lstm.extend(of_hidden.map(Vector));
+            let (pairs, _) = lstm[lstm.len() - HIDDEN..].as_chunks::<2>();
+            recurrent.extend(pairs.iter().map(|[first, second]| Pair::new(first, second)));
         }
         let heads = (0..STATE).map(|i| {
             let mut row = Vector::ZERO;
@@ -144,6 +151,7 @@ impl Weights {
         Self {
             without: Without::default(),
             lstm,
+            recurrent,
             scorer_feature: (0..FEATURES)
                 .map(|i| Vector(column(&by_name, "scorer.feature", i, 0)))
                 .collect(),
@@ -162,6 +170,18 @@ impl Weights {
         TENSORS
             .iter()
             .map(|(name, dims)| (*name, *dims, self.by_name[name].as_slice()))
+    }
+
+    /// The weights as the forward step takes them: its recurrent ones are bfloat16, for training they are what they are.
+    pub(super) fn stepped(&self) -> Self {
+        let mut by_name = self.by_name.clone();
+        for x in by_name.get_mut("lstm.weight_hh_l0").into_iter().flatten() {
+            *x = rounded(*x);
+        }
+        Self {
+            without: self.without,
+            ..Self::from_tensors(by_name)
+        }
     }
 
     /// How many numbers there are to learn.

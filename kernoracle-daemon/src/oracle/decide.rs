@@ -53,9 +53,11 @@ impl Oracle {
                 );
             }
             hit = settle_frame(state, &mut self.linear, answer, run.actual_ns, learn);
-            let target = state.window.last().and_then(|frame| frame.at_switch.target);
-            if let (false, Some(target)) = (self.forked, target) {
-                state.gatherer.came(target);
+            if let (false, Some(frame)) = (self.forked, state.window.last()) {
+                state.gatherer.came(false, &frame.at_switch);
+                if let Some(refined) = &frame.refined {
+                    state.gatherer.came(true, refined);
+                }
             }
             let living = self.queues.live();
             let names = |sym: Option<Sym>| {

@@ -1,5 +1,6 @@
 //! Which tasks could come next, and what is known of each.
 
+mod depth;
 mod kinds;
 mod nominees;
 mod scene;
@@ -13,6 +14,7 @@ use super::wakes::Wakes;
 use super::without::Without;
 use crate::runqueue::{Expected, LISTED, Picker, Picks, RunQueues, Standing, Status, Sym};
 use arrayvec::ArrayVec;
+use depth::Depth;
 use kinds::Kinds;
 use nominees::Nominees;
 use scene::{Scene, flag};
@@ -80,6 +82,7 @@ pub struct Gatherer {
     nominees: Nominees,
     sleepers: Sleepers,
     kinds: Kinds,
+    depth: Depth,
 }
 
 impl Gatherer {
@@ -99,9 +102,14 @@ impl Gatherer {
         self.kinds.cut();
     }
 
-    /// Candidate `target` of the last at-switch prediction has come.
-    pub fn came(&mut self, target: usize) {
-        self.kinds.count(target);
+    /// The last prediction of its kind is decided: `view.target` has come.
+    pub fn came(&mut self, refined: bool, view: &View) {
+        let Some(target) = view.target else { return };
+        let named = view.candidates[target].sym.is_some();
+        (self.depth).came(refined, view.role, named.then_some(target));
+        if !refined {
+            self.kinds.count(target);
+        }
     }
 
     /// Fills `view` for a prediction. Returns the scheduler's picks.
@@ -155,7 +163,9 @@ impl Gatherer {
             scene.add(standing.sym, Some((place, *standing)), view);
         }
         nominees.vote(&scene, refined, &front[sure..], &self.recent.syms);
-        let most = if refined { MAX_REFINED } else { MAX_CANDIDATES };
+        let whole = if refined { MAX_REFINED } else { MAX_CANDIDATES };
+        let run_ns = run.middle();
+        let most = (self.depth).length(refined, scene.current.role, run_ns, whole);
         // Two places are for those that have no name.
         while view.candidates.len() + 2 < most
             && let Some(sym) = nominees.elect(view.candidates.len())

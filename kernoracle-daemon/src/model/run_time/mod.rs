@@ -281,8 +281,10 @@ impl RunTimes {
         if !count {
             return;
         }
-        for (i, key) in run.keys.into_iter().enumerate() {
-            let history = self.histories.entry(key, History::default());
+        // All are on their way before the first is looked at.
+        let claims = run.keys.map(|key| self.histories.claim(key));
+        for (i, claim) in claims.into_iter().enumerate() {
+            let history = self.histories.claimed(claim, History::default());
             if let Some(median) = history.median() {
                 let error = distance(median, actual);
                 habits.contexts[i] += (error - habits.contexts[i]) * RATE;

@@ -1,8 +1,10 @@
 //! A hash table of fixed size: a row is found by its key's hash and carries that hash's last bits as a check; where there
 //! is no room, the row that was not used for longest makes it.
 
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_at;
 
+/// Bytes that come near at a time.
+const LINE: usize = 64;
 /// Rows that a key may land in.
 const WAYS: usize = 4;
 
@@ -44,11 +46,19 @@ impl<T: Copy + Default> Table<T> {
             .map(|way| bucket + way)
     }
 
-    /// The place of a key that has a value: good until the next [`Self::entry`].
+    /// The place of a key that has a value: good until the next [`Self::claim`].
     pub(super) fn place(&self, hash: u64) -> Option<usize> {
         let place = self.find(hash)?;
-        prefetch(&self.values[place]);
+        self.fetch(place);
         Some(place)
+    }
+
+    /// Brings all of a value near.
+    fn fetch(&self, place: usize) {
+        let value = &raw const self.values[place];
+        for line in 0..size_of::<T>().div_ceil(LINE) {
+            prefetch_at(value.cast::<u8>().wrapping_add(line * LINE));
+        }
     }
 
     /// The value at a place.
@@ -61,25 +71,53 @@ impl<T: Copy + Default> Table<T> {
         self.find(hash).map(|i| &self.values[i])
     }
 
-    /// The value of a key, made from `fresh` where there is none.
-    pub(super) fn entry(&mut self, hash: u64, fresh: T) -> &mut T {
+    /// A place for a key, whose value comes near: the one that it has, or one that it takes.
+    pub(super) fn claim(&mut self, hash: u64) -> Claim {
         self.clock = self.clock.wrapping_add(1).max(1);
         let clock = self.clock;
-        let place = self.find(hash).unwrap_or_else(|| {
+        let found = self.find(hash);
+        let place = found.unwrap_or_else(|| {
             let bucket = self.bucket(hash);
-            let place = (bucket..bucket + WAYS)
+            (bucket..bucket + WAYS)
                 .max_by_key(|&i| match self.tags[i].used {
                     0 => u32::MAX,
                     used => clock.wrapping_sub(used),
                 })
-                .unwrap_or(bucket);
-            self.tags[place].check = (hash >> 32) as u32;
-            self.values[place] = fresh;
-            place
+                .unwrap_or(bucket)
         });
-        self.tags[place].used = clock;
-        &mut self.values[place]
+        self.fetch(place);
+        self.tags[place] = Tag {
+            check: (hash >> 32) as u32,
+            used: clock,
+        };
+        Claim {
+            place,
+            taken: found.is_none(),
+        }
     }
+
+    /// The value at a place that was claimed, made from `fresh` where it was another's. Claims are to be used in their order.
+    pub(super) fn claimed(&mut self, claim: Claim, fresh: T) -> &mut T {
+        let value = &mut self.values[claim.place];
+        if claim.taken {
+            *value = fresh;
+        }
+        value
+    }
+
+    /// The value of a key, made from `fresh` where there is none.
+    pub(super) fn entry(&mut self, hash: u64, fresh: T) -> &mut T {
+        let claim = self.claim(hash);
+        self.claimed(claim, fresh)
+    }
+}
+
+/// A place that belongs to a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    place: usize,
+    /// The value there is still another's.
+    taken: bool,
 }
 
 #[cfg(test)]
