@@ -67,15 +67,8 @@ fn task(pid: u32, vruntime: u64) -> Task {
 
 /// Tasks that wake each other in a ring of five, with one turn in ten going astray, and idle in between.
 fn trace(seed: u64, switches: usize) -> Vec<Event> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut events = Vec::new();
-    let mut ts_ns = 1_000_000;
-    let mut current = 0_u32;
     let mut turn = 1_u32;
-    for _ in 0..switches {
-        ts_ns += random.random_range(20_000..60_000);
-        let seq = events.len() as u64;
-        let vruntime = ts_ns / 3;
+    turns(seed, switches, |random, current| {
         let next = if current != 0 && random.random_bool(0.3) {
             0
         } else if random.random_bool(0.1) {
@@ -84,7 +77,25 @@ fn trace(seed: u64, switches: usize) -> Vec<Event> {
             turn = turn % 5 + 1;
             turn
         };
-        let next = if next == current { 9 } else { next };
+        if next == current { 9 } else { next }
+    })
+}
+
+/// Tasks that take turns, each woken by the one before; `next` says who follows the current one.
+fn turns(
+    seed: u64,
+    switches: usize,
+    mut next: impl FnMut(&mut ChaCha8Rng, u32) -> u32,
+) -> Vec<Event> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut events = Vec::new();
+    let mut ts_ns = 1_000_000;
+    let mut current = 0_u32;
+    for _ in 0..switches {
+        ts_ns += random.random_range(20_000..60_000);
+        let seq = events.len() as u64;
+        let vruntime = ts_ns / 3;
+        let next = next(&mut random, current);
         if next != 0 {
             let wake = Wake {
                 kind: WakeKind::Wakeup,
@@ -246,6 +257,38 @@ fn learns_the_ring_and_beats_what_cannot_see_it() {
 }
 
 /// What PPM foresees is what it was given: the sequence before, the tasks that live, and not the current one.
+/// Twelve tasks take turns at first, then only three of them.
+#[test]
+fn no_more_is_listed_than_pays() {
+    let mut at = 0;
+    let events = turns(4, 4_000, |_, _| {
+        at += 1;
+        1 + if at < 600 { at % 12 } else { at % 3 }
+    });
+    let decisions = run(&mut oracle(Learning::Off), &events).decisions;
+    let listed = |decisions: &[Decision]| -> Vec<u32> {
+        let of = |decision: &Decision| decision.at_switch.candidates;
+        decisions.iter().map(of).collect()
+    };
+    let last = &decisions[decisions.len() - 1_000..];
+    let short = listed(last).iter().filter(|listed| **listed <= 4).count();
+    assert!((850..1_000).contains(&short), "{:?}", listed(last));
+    assert!(
+        listed(last).iter().any(|listed| *listed >= 8),
+        "now and then all are"
+    );
+    let right = last
+        .iter()
+        .filter(|it| it.at_switch.rank == Some(1))
+        .count();
+    assert!(right > 990, "{right} of 1000");
+    let first = listed(&decisions[16..30]);
+    assert!(
+        first.iter().all(|listed| *listed >= 8),
+        "nothing tells yet: {first:?}"
+    );
+}
+
 #[test]
 fn ppm_is_scored_where_asked_for() {
     let mut events = trace(6, 2_000);
