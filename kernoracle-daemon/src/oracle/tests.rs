@@ -256,7 +256,6 @@ fn learns_the_ring_and_beats_what_cannot_see_it() {
     );
 }
 
-/// What PPM foresees is what it was given: the sequence before, the tasks that live, and not the current one.
 /// Twelve tasks take turns at first, then only three of them.
 #[test]
 fn no_more_is_listed_than_pays() {
@@ -289,6 +288,7 @@ fn no_more_is_listed_than_pays() {
     );
 }
 
+/// What PPM foresees is what it was given: the sequence before, the tasks that live, and not the current one.
 #[test]
 fn ppm_is_scored_where_asked_for() {
     let mut events = trace(6, 2_000);

@@ -2,7 +2,7 @@
 //!
 //! Those listed last seldom come, and cost as much as the others. So now and then all are listed, and it is counted how far down the one
 //! stood that came; in between the list is as short as hardly ever leaves out one that comes. Where the current task should run for long, the
-//! list is whole: a prediction costs nothing there.
+//! list is whole: a prediction costs next to nothing there.
 
 /// Lengths that a list may have, its two stand-ins included, besides that of a whole one.
 const LENGTHS: [usize; 4] = [5, 7, 9, 11];

@@ -146,6 +146,28 @@ mod tests {
         assert_eq!(*table.entry(hash(4, 1), 9), 9);
     }
 
+    /// Keys that come twice at a time, and more of them than a bucket has rows.
+    #[test]
+    fn claims_in_advance_come_to_the_same() {
+        let (mut one_by_one, mut ahead) = (Table::<u32>::new(3), Table::<u32>::new(3));
+        for round in 0..200_u64 {
+            let different = 3 + round % 9;
+            let keys: [u64; 7] =
+                std::array::from_fn(|i| hash(round % 2, 1 + (round + i as u64) % different));
+            for key in keys {
+                *one_by_one.entry(key, 0) += round as u32;
+            }
+            for claim in keys.map(|key| ahead.claim(key)) {
+                *ahead.claimed(claim, 0) += round as u32;
+            }
+            assert_eq!(one_by_one.values, ahead.values, "round {round}");
+        }
+        assert!(
+            ahead.values.iter().any(|value| *value > 200),
+            "all made room: nothing was added up"
+        );
+    }
+
     #[test]
     fn the_clock_may_wrap() {
         let mut table = Table::<u32>::new(2);
