@@ -59,6 +59,10 @@ fields! {
     CpusAllowed: u32;
     /// Of the mask the first word.
     CpusMask: u64;
+    /// By which a wake-up is handed to another CPU: the start of a `__call_single_node`.
+    WakeEntry: u64;
+    /// What the node is for, among others.
+    WakeEntryFlags: u32;
     /// Of the task's own `sched_entity`, as all that begin so.
     OwnWeight: u64;
     OwnVruntime: u64;

@@ -48,7 +48,7 @@ pub mod flags {
     /// time that they took.
     pub const MERGED: u8 = 1 << 2;
     /// Of a [`super::Kind::Wakeup`]: it tells of the `sched_waking` before it too, which has no record of its own. Both
-    /// were on this CPU, one right behind the other.
+    /// were on this CPU, one right behind the other, or the first on a CPU that has handed the wake-up to this one.
     pub const WITH_WAKING: u8 = 1 << 3;
     /// Of a [`super::Kind::Switch`]: the entities above prev are those above next too, and there once.
     pub const SHARED: u8 = 1 << 4;
@@ -240,8 +240,8 @@ pub struct Switch<const ABOVE: usize> {
 #[derive(Clone, Copy, Debug)]
 pub struct Wake<const ABOVE: usize> {
     pub header: Header,
-    /// The task that ran on the producing CPU; 0 if the wake-up came from an interrupt handler
-    /// over the idle task.
+    /// The task that ran on the producing CPU, or on the one that handed the wake-up to it; 0 if the wake-up came from an interrupt
+    /// handler over the idle task.
     pub waker_pid: u32,
     pub reserved: u32,
     pub task: Task,
@@ -377,6 +377,9 @@ pub struct Displaced {
     pub task: Task,
     pub above: [Entity; DEEP],
 }
+
+/// Places of wake-ups that are on their way to another CPU, a power of two.
+pub const HANDED_PLACES: u32 = 4096;
 
 /// What user space tells the programs while they run.
 #[repr(C)]

@@ -29,8 +29,10 @@ globals! {
     MOST_QUEUED: u64 = 0;
     /// Not zero: every CPU is recorded, `CPU_MASK` does not matter.
     ALL_CPUS: u32 = 1;
-    /// Not zero: the machine can have but one CPU.
-    ONE_CPU: u32 = 0;
+    /// Not zero: there is a program on `sched_waking`, which tells who wakes.
+    SCHED_WAKING: u32 = 1;
+    /// Not zero: there is one where wake-ups are handed to another CPU. If there is neither, the machine can have but one.
+    HAND_OVER: u32 = 0;
 }
 
 const MASK_WORDS: usize = MAX_CPUS / 64;

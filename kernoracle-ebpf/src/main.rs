@@ -24,6 +24,7 @@ mod card;
 mod clock;
 mod count;
 mod globals;
+mod hand_over;
 mod life;
 mod mem;
 mod record;
@@ -120,6 +121,17 @@ twins! {
 twins! {
     /// `(struct task_struct *task, const char *comm)`
     btf_rename, raw_rename, "task_rename", |ctx, Mem| life::rename::<Mem>(ctx.arg(0), ctx.arg(1))
+}
+
+/// `(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`. As `raw_tp` only: see `hand_over`.
+#[raw_tracepoint(tracepoint = "csd_queue_cpu")]
+#[inline(always)]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the attribute's code calls it with a value"
+)]
+fn raw_hand_over(ctx: RawTracePointContext) -> Option<()> {
+    hand_over::hand_over(ctx.arg(0), ctx.arg(3))
 }
 
 /// For comparison only: see `count`.

@@ -75,16 +75,7 @@ impl Mem for Probe {
 
     #[inline(always)]
     fn read<F: Field<Value: Load>>(base: Pointer) -> F::Value {
-        let offset: i64;
-        // SAFETY: an instruction on a register. User space replaces the constant.
-        unsafe {
-            asm!(
-                "{offset} = {place}",
-                offset = out(reg) offset,
-                place = const CONSTANT + F::NUMBER as i32,
-                options(pure, nomem, nostack),
-            );
-        }
+        let offset = place::<F>();
         if offset == i64::from(ABSENT) {
             return F::Value::default();
         }
@@ -92,6 +83,22 @@ impl Mem for Probe {
         // SAFETY: the helper fails on a bad address. A fault gives zero, as it does in a direct load.
         unsafe { bpf_probe_read_kernel(field) }.unwrap_or_default()
     }
+}
+
+/// The offset of a field; [`ABSENT`] if this kernel lacks it.
+#[inline(always)]
+pub fn place<F: Field>() -> i64 {
+    let offset: i64;
+    // SAFETY: an instruction on a register. User space replaces the constant.
+    unsafe {
+        asm!(
+            "{offset} = {place}",
+            offset = out(reg) offset,
+            place = const CONSTANT + F::NUMBER as i32,
+            options(pure, nomem, nostack),
+        );
+    }
+    offset
 }
 
 /// A field of the object at `base`; zero if this kernel lacks it.

@@ -1,14 +1,17 @@
 //! `sched_waking`, `sched_wakeup`, `sched_wakeup_new`.
 //!
-//! A wake-up passes `sched_waking` on the waker's CPU, and `sched_wakeup` where the task is put on a queue. That is on the same CPU
-//! and right behind, with interrupts off between, if the task may run nowhere else: then one record tells of both, and
-//! the first program only leaves word for the second. On a machine that has but one CPU all wake-ups are such, and the first
-//! program is not there: calling a program costs a good part of what it does.
+//! A wake-up passes `sched_waking` on the waker's CPU, and `sched_wakeup` where the task is put on a queue. That is on the same CPU,
+//! or on one to which the first has handed it; then `hand_over` knows who wakes. So one record of the second tells of both, and the first trace
+//! point has no program: calling one costs a good part of what it does.
+//!
+//! Kernels that do not tell what is handed over have a program on the first too. If the task may run on the waker's CPU only, the second comes right behind
+//! the first with interrupts off between: then one record tells of both, and the first program only leaves word for the second.
 
 use crate::{
     card::{card, introduce},
     clock::{self, now_ns},
-    globals::{ONE_CPU, selected},
+    globals::{HAND_OVER, SCHED_WAKING, selected},
+    hand_over::waker_of,
     mem::{Mem, Pointer, field},
     record::{Here, Recording, recording},
     task::{self, Pointers, Seen},
@@ -62,7 +65,13 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
     let queue = clock::of_queue::<M>(pointers.cfs_rq);
-    if ONE_CPU.load() == 0 {
+    let mut told = flags::WITH_WAKING;
+    let mut waker = bpf_get_current_pid_tgid() as u32;
+    if !matches!(kind, Kind::Wakeup) {
+        // A new task passes no `sched_waking`.
+        told = 0;
+    } else if SCHED_WAKING.load() != 0 {
+        told = 0;
         // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
         unsafe {
             let waking = (*here.state).waking_pid;
@@ -76,6 +85,8 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
                 here.lose_waking();
             }
         }
+    } else if HAND_OVER.load() != 0 {
+        waker = waker_of(pid, waker);
     }
     if paused || own != 0 && task::tgid::<M>(woken) == own {
         return None;
@@ -83,19 +94,13 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
         return None;
     }
-    let waker = bpf_get_current_pid_tgid() as u32;
     // The clocks of two CPUs need not be the same.
     let ts_ns = if task::cpu::<M>(woken) == here.cpu {
         clock::at_wakeup(here, queue)
     } else {
         now_ns()
     };
-    let flags = if ONE_CPU.load() != 0 && matches!(kind, Kind::Wakeup) {
-        flags::WITH_WAKING
-    } else {
-        0
-    };
-    emit::<M>(here, kind, flags, waker, pointers, ts_ns)
+    emit::<M>(here, kind, told, waker, pointers, ts_ns)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
@@ -109,7 +114,7 @@ fn stays_here<M: Mem>(cpu: u32, woken: Pointer) -> bool {
 }
 
 #[inline(always)]
-fn emit<M: Mem>(
+pub fn emit<M: Mem>(
     here: Here,
     kind: Kind,
     flags: u8,
@@ -117,18 +122,19 @@ fn emit<M: Mem>(
     woken: Pointers,
     ts_ns: u64,
 ) -> Option<()> {
-    let seen = Seen::new::<M>(
-        woken,
-        task::pid::<M>(woken.task),
-        task::cpu::<M>(woken.task),
-    );
+    let pid = task::pid::<M>(woken.task);
+    let seen = Seen::new::<M>(woken, pid, task::cpu::<M>(woken.task));
     let events = if flags & flags::WITH_WAKING == 0 {
-        here.produced(kind, 1);
         1
     } else {
-        here.produced_alone(2);
         2
     };
+    if events == 2 && pid != waker_pid {
+        here.produced_alone(events);
+    } else {
+        // A task that wakes itself does so with interrupts on.
+        here.produced(kind, events);
+    }
     if introduce(here, card::<M>(&seen), slot(kind), ts_ns).is_none() {
         here.lose(kind, events);
         return None;

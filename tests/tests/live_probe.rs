@@ -3,7 +3,7 @@
 use kernoracle::{
     priority,
     probe::{Capture, Config, ProbeError, capabilities},
-    trace::event::{Body, Event, Switch, Task},
+    trace::event::{Body, Event, Switch, Task, WakeKind},
 };
 use std::{
     collections::HashMap,
@@ -43,15 +43,22 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
     }
 }
 
-/// Two processes that hand a byte back and forth on CPU 0, until killed.
+/// Two processes that hand a byte back and forth, until killed.
 struct PingPong(Child);
 
 impl PingPong {
+    /// Both on CPU 0.
     fn start() -> Self {
-        let script = "import os
+        Self::start_on(0)
+    }
+
+    /// The second one on CPU `other`.
+    fn start_on(other: u32) -> Self {
+        let script = "import os, sys
 a, b = os.pipe(), os.pipe()
 os.sched_setaffinity(0, [0])
 if os.fork() == 0:
+    os.sched_setaffinity(0, [int(sys.argv[1])])
     os.close(a[1]); os.close(b[0])
     while os.read(a[0], 1): os.write(b[1], b'x')
     os._exit(0)
@@ -59,7 +66,7 @@ while True:
     os.write(a[1], b'x')
     os.read(b[0], 1)";
         let child = Command::new("python3")
-            .args(["-c", script])
+            .args(["-c", script, &other.to_string()])
             .stderr(Stdio::null())
             .spawn()
             .expect("python3 runs");
@@ -379,6 +386,70 @@ fn only_the_named_cpu_is_recorded() {
             } => assert!(*from_cpu == 0 || *to_cpu == 0),
             _ => {}
         }
+    }
+}
+
+/// Wake-ups of a task of the load: who woke it, and whether it was `sched_waking`.
+fn wakers(events: &[Event], woken: impl Fn(&Task) -> bool) -> Vec<(u32, WakeKind, u32)> {
+    let wakes = events.iter().filter_map(|event| match &event.body {
+        Body::Wake(wake) if woken(&wake.task) => Some((event.cpu, wake.kind, wake.waker_pid)),
+        _ => None,
+    });
+    wakes.collect()
+}
+
+/// Where the kernel hands a wake-up to another CPU, an interrupt puts the task on the queue: not whom that finds has woken it.
+#[test]
+fn who_woke_a_task_on_another_cpu_is_known() {
+    let Some(_alone) = alone() else { return };
+    if thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
+        return println!("skipped: there is one CPU");
+    }
+    let load = PingPong::start_on(1);
+    let first = load.0.id();
+    thread::sleep(Duration::from_millis(300));
+    for cpus in [vec![], vec![0]] {
+        let mut capture = Capture::start(&Config {
+            cpus: cpus.clone(),
+            ..config()
+        })
+        .unwrap();
+        let mut events = collect(&mut capture, Duration::from_millis(500));
+        stop(&mut capture, &mut events);
+        account(&capture, &events);
+
+        let of_first = wakers(&events, |task| task.pid == first);
+        let second = of_first.first().expect("the first is woken").2;
+        assert!(second != 0 && second != first, "{second}");
+        let count = |wakes: &[(u32, WakeKind, u32)], kind| {
+            let of_kind = wakes.iter().filter(|wake| wake.1 == kind);
+            of_kind.count()
+        };
+        let (waking, wakeup) = (WakeKind::Waking, WakeKind::Wakeup);
+        let wakings = count(&of_first, waking);
+        assert!(wakings > 1000, "{wakings} wake-ups");
+        assert!(count(&of_first, wakeup).abs_diff(wakings) <= 1);
+        assert!(
+            of_first
+                .iter()
+                .all(|wake| wake.1 != waking || wake.2 == second)
+        );
+
+        // The second one's are told of by its own CPU, or, where that is not recorded, by the first one's, as far as that has a part in them.
+        let of_second = wakers(&events, |task| task.pid == second);
+        assert!(
+            of_second
+                .iter()
+                .all(|wake| wake.1 != waking || wake.2 == first)
+        );
+        // Not every byte finds its reader asleep.
+        let (of_second_wakings, wakeups) = (count(&of_second, waking), count(&of_second, wakeup));
+        assert!(of_second_wakings > 500, "{of_second_wakings} wake-ups");
+        assert!(of_second_wakings + 1 >= wakeups);
+        assert!(!cpus.is_empty() || of_second_wakings <= wakeups + 1);
+        println!("{cpus:?}: {wakings} and {of_second_wakings} wake-ups, {wakeups} to the end");
+        let elsewhere = of_second.iter().any(|wake| wake.0 != 0);
+        assert!(cpus.is_empty() || !elsewhere, "CPU 0 alone is recorded");
     }
 }
 

@@ -242,7 +242,7 @@ fn trial(checks: &mut Vec<Check>) {
             return;
         }
     };
-    let loaded = match programs::load(&mut ebpf, btf) {
+    let loaded = match programs::load(&mut ebpf, &kernel) {
         Ok(loaded) => loaded,
         Err(error) => {
             push("programs", true, Err(error));

@@ -120,7 +120,7 @@ impl Capture {
         let ring = Ring::new(&ebpf, config.ring_bytes)?;
         let bell = Bell::new(&mut ebpf, &logger)?;
 
-        let loaded = programs::load(&mut ebpf, &kernel.btf)?;
+        let loaded = programs::load(&mut ebpf, &kernel)?;
         let iterator = programs::load_iterator(&mut ebpf, &kernel.btf)?;
         programs::attach(&mut ebpf, &loaded)?;
 

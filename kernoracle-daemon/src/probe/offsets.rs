@@ -87,6 +87,8 @@ pub const FIELDS: &[Field; COUNT] = fields! {
     takes Cpu = "task_struct"."thread_info.cpu", once "cpu";
     takes CpusAllowed = "task_struct"."nr_cpus_allowed";
     takes CpusMask = "task_struct"."cpus_mask";
+    takes WakeEntry = "task_struct"."wake_entry.llist";
+    takes WakeEntryFlags = "task_struct"."wake_entry.u_flags";
     takes OnCpu = "task_struct"."on_cpu";
     needs OwnVruntime = "task_struct"."se.vruntime", known as "sched_entity.vruntime";
     needs OwnWeight = "task_struct"."se.load.weight", known as "sched_entity.load.weight";
@@ -121,6 +123,9 @@ pub const TRACEPOINTS: [&str; 9] = [
     "task_rename",
 ];
 
+/// Where one CPU hands a call to another, among them wake-ups (6.4 and later).
+pub const HAND_OVER: &str = "csd_queue_cpu";
+
 /// What the running kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -130,6 +135,8 @@ pub struct Layout {
     pub prev_state_arg: bool,
     /// `vlag` shares its place with `vprot`, which the running task uses (6.17 and later).
     pub vlag_shared: bool,
+    /// There is a trace point that tells which wake-ups are handed to another CPU.
+    pub hand_over: bool,
 }
 
 impl Layout {
@@ -159,10 +166,14 @@ impl Layout {
                 return Err(ProbeError::NoTracepoint { name });
             }
         }
+        let has = |number: u16| offsets[usize::from(number)].is_some();
         Ok(Self {
             offsets,
             prev_state_arg: prev_state_arg(btf),
             vlag_shared: bits("vprot").is_some() && bits("vprot") == bits("vlag"),
+            hand_over: has(<field::WakeEntry as field::Field>::NUMBER)
+                && has(<field::WakeEntryFlags as field::Field>::NUMBER)
+                && hand_over(btf),
         })
     }
 
@@ -344,6 +355,16 @@ fn prev_state_arg(btf: &Btf) -> bool {
         matches!(
             parameters[..],
             [_, _, Type::Ptr(_), Type::Ptr(_), Type::Int(_)]
+        )
+    })
+}
+
+/// Whether there is the trace point `csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.
+fn hand_over(btf: &Btf) -> bool {
+    prototype(btf, HAND_OVER).is_some_and(|parameters| {
+        matches!(
+            parameters[..],
+            [_, Type::Int(_), Type::Int(_), Type::Ptr(_), Type::Ptr(_)]
         )
     })
 }

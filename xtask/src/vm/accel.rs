@@ -66,7 +66,13 @@ impl Accel {
 
 /// The reason if it does not.
 fn comes_up(kernel: &Path, initramfs: &Path) -> Result<Result<(), String>> {
-    let mut qemu = Qemu::new(Accel::Kvm, 512, kernel, initramfs, "quiet kernoracle.probe");
+    let mut qemu = Qemu::new(
+        Accel::Kvm,
+        (1, 512),
+        kernel,
+        initramfs,
+        "quiet kernoracle.probe",
+    );
     let mut console = qemu.console()?;
     let (mut command, ends) = qemu.into_parts();
     let log = tempfile::tempfile()?;

@@ -48,6 +48,7 @@ pub struct Machine {
     pub accel: Accel,
     root: Root,
     initramfs: PathBuf,
+    cpus: u32,
     memory_mib: u32,
     dir: PathBuf,
 }
@@ -104,7 +105,12 @@ enum Event {
 }
 
 impl Machine {
-    pub fn get(cache: &Cache, kernel: &str, accel: Option<Accel>, memory_mib: u32) -> Result<Self> {
+    pub fn get(
+        cache: &Cache,
+        kernel: &str,
+        accel: Option<Accel>,
+        (cpus, memory_mib): (u32, u32),
+    ) -> Result<Self> {
         let kernel = Kernel::get(cache, kernel)?;
         let root = Root::get(cache)?;
         let initramfs = initramfs::get(cache, &kernel, &root)?;
@@ -117,6 +123,7 @@ impl Machine {
             accel,
             root,
             initramfs,
+            cpus,
             memory_mib,
             dir: cache.dir.clone(),
         })
@@ -135,7 +142,7 @@ impl Machine {
 
         let mut qemu = Qemu::new(
             self.accel,
-            self.memory_mib,
+            (self.cpus, self.memory_mib),
             &self.kernel.image(),
             &self.initramfs,
             "quiet",

@@ -113,6 +113,10 @@ struct Hardware {
     #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
 
+    /// CPUs; everything here is made for one, and what a machine with more shows is what its kernel's programs do
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+
     /// Take the kernoracle that the tests run (the dev profile) instead of a release build
     #[arg(long)]
     debug: bool,
@@ -201,6 +205,7 @@ impl Hardware {
         Self {
             accel: None,
             memory: MEMORY_MIB,
+            cpus: 1,
             debug: true,
             binary: None,
         }
@@ -223,7 +228,7 @@ impl Hardware {
 
     fn machine(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
         let cache = Cache::at(&workspace.target)?;
-        Machine::get(&cache, kernel, self.accel, self.memory)
+        Machine::get(&cache, kernel, self.accel, (self.cpus, self.memory))
     }
 
     fn binary(&self, workspace: &Workspace) -> PathBuf {

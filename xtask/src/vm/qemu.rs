@@ -1,4 +1,4 @@
-//! The command line of QEMU: one CPU, two disks, channels to the host, nothing else.
+//! The command line of QEMU: CPUs, two disks, channels to the host, nothing else.
 
 use std::{
     os::{fd::AsRawFd as _, unix::net::UnixStream},
@@ -22,15 +22,15 @@ pub struct Qemu {
 impl Qemu {
     pub fn new(
         accel: Accel,
-        memory_mib: u32,
+        (cpus, memory_mib): (u32, u32),
         kernel: &Path,
         initramfs: &Path,
         append: &str,
     ) -> Self {
         let mut command = Command::new(PROGRAM);
         command
-            .args(["-machine", "pc", "-smp", "1", "-m"])
-            .arg(memory_mib.to_string())
+            .args(["-machine", "pc", "-smp", &cpus.to_string()])
+            .args(["-m", &memory_mib.to_string()])
             .args(accel.arguments())
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             // A panic, and a reboot, end it.

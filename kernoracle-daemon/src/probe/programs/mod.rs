@@ -9,7 +9,7 @@ pub use iterator::{load_iterator, run_iterator};
 pub use object::{object, object_with};
 pub use told::{ProgramTime, recursion_misses, time_programs, times};
 
-use super::error::ProbeError;
+use super::{error::ProbeError, kernel::Kernel, offsets::HAND_OVER};
 use aya::{
     Btf, Ebpf,
     programs::{Program, ProgramError},
@@ -34,68 +34,101 @@ impl Hook {
     }
 }
 
-/// A trace point and its two programs.
+/// A trace point and its programs.
 #[derive(Clone, Copy, Debug)]
 struct Hooked {
     tracepoint: &'static str,
-    btf: &'static str,
+    /// There may be none.
+    btf: Option<&'static str>,
     raw: &'static str,
 }
 
-const HOOKED: [Hooked; 9] = [
+const HOOKED: [Hooked; 10] = [
     Hooked {
         tracepoint: "sched_switch",
-        btf: "btf_switch",
+        btf: Some("btf_switch"),
         raw: "raw_switch",
     },
     Hooked {
         tracepoint: "sched_waking",
-        btf: "btf_waking",
+        btf: Some("btf_waking"),
         raw: "raw_waking",
     },
     Hooked {
         tracepoint: "sched_wakeup",
-        btf: "btf_wakeup",
+        btf: Some("btf_wakeup"),
         raw: "raw_wakeup",
     },
     Hooked {
         tracepoint: "sched_wakeup_new",
-        btf: "btf_wakeup_new",
+        btf: Some("btf_wakeup_new"),
         raw: "raw_wakeup_new",
     },
     Hooked {
         tracepoint: "sched_migrate_task",
-        btf: "btf_migrate",
+        btf: Some("btf_migrate"),
         raw: "raw_migrate",
     },
     Hooked {
         tracepoint: "sched_process_fork",
-        btf: "btf_fork",
+        btf: Some("btf_fork"),
         raw: "raw_fork",
     },
     Hooked {
         tracepoint: "sched_process_exec",
-        btf: "btf_exec",
+        btf: Some("btf_exec"),
         raw: "raw_exec",
     },
     Hooked {
         tracepoint: "sched_process_exit",
-        btf: "btf_exit",
+        btf: Some("btf_exit"),
         raw: "raw_exit",
     },
     Hooked {
         tracepoint: "task_rename",
-        btf: "btf_rename",
+        btf: Some("btf_rename"),
         raw: "raw_rename",
+    },
+    Hooked {
+        tracepoint: HAND_OVER,
+        btf: None,
+        raw: "raw_hand_over",
     },
 ];
 
 /// Name of the program that counts by next task, and the trace point that it is on.
 const COUNTING: (&str, &str) = ("count_next", "sched_switch");
 
-/// The machine can have but one CPU.
-fn one_cpu() -> bool {
-    aya::util::nr_cpus().is_ok_and(|possible| possible == 1)
+/// How the programs know who wakes a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wakers {
+    /// Whoever runs where it is put on a queue: the machine can have but one CPU.
+    Current,
+    /// The same, but for wake-ups that another CPU has handed over: of these the program there tells.
+    HandOver,
+    /// A program on `sched_waking` tells of each.
+    SchedWaking,
+}
+
+impl Wakers {
+    fn of(kernel: &Kernel) -> Self {
+        if kernel.possible_cpus == 1 {
+            Self::Current
+        } else if kernel.layout.hand_over {
+            Self::HandOver
+        } else {
+            Self::SchedWaking
+        }
+    }
+
+    /// Whether a trace point has a program.
+    fn need(self, tracepoint: &str) -> bool {
+        match tracepoint {
+            "sched_waking" => self == Self::SchedWaking,
+            HAND_OVER => self == Self::HandOver,
+            _ => true,
+        }
+    }
 }
 
 /// A trace point, and the program that is on it.
@@ -105,15 +138,14 @@ pub struct Loaded {
     hook: Hook,
 }
 
-/// Loads a program for each trace point: `tp_btf`, or `raw_tp` if the kernel refuses that. On a machine with one CPU `sched_wakeup`'s
-/// program tells of `sched_waking` too, which has none.
-pub fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<Vec<Loaded>, ProbeError> {
-    let one_cpu = one_cpu();
+/// Loads a program for each trace point that needs one: `tp_btf`, or `raw_tp` if there is none or the kernel refuses it.
+pub fn load(ebpf: &mut Ebpf, kernel: &Kernel) -> Result<Vec<Loaded>, ProbeError> {
+    let wakers = Wakers::of(kernel);
     HOOKED
         .into_iter()
-        .filter(|hooked| !one_cpu || hooked.tracepoint != "sched_waking")
+        .filter(|hooked| wakers.need(hooked.tracepoint))
         .map(|hooked| {
-            let hook = load_one(ebpf, btf, hooked)?;
+            let hook = load_one(ebpf, &kernel.btf, hooked)?;
             Ok(Loaded { hooked, hook })
         })
         .collect()
@@ -125,13 +157,15 @@ fn load_one(ebpf: &mut Ebpf, btf: &Btf, hooked: Hooked) -> Result<Hook, ProbeErr
         btf: btf_name,
         raw,
     } = hooked;
-    let refused = match program(ebpf, btf_name)? {
-        Program::BtfTracePoint(program) => program.load(tracepoint, btf),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    };
-    match refused {
-        Ok(()) => return Ok(Hook::TpBtf),
-        Err(error) => debug!(program = btf_name, %error, "tp_btf refused, trying raw_tp"),
+    if let Some(name) = btf_name {
+        let refused = match program(ebpf, name)? {
+            Program::BtfTracePoint(program) => program.load(tracepoint, btf),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        match refused {
+            Ok(()) => return Ok(Hook::TpBtf),
+            Err(error) => debug!(program = name, %error, "tp_btf refused, trying raw_tp"),
+        }
     }
     load_raw(ebpf, raw)?;
     Ok(Hook::RawTp)
@@ -183,7 +217,7 @@ pub fn attach(ebpf: &mut Ebpf, loaded: &[Loaded]) -> Result<(), ProbeError> {
     let mut waiting = Vec::new();
     for (name, program) in ebpf.programs_mut() {
         let known = loaded.iter().find(|loaded| match loaded.hook {
-            Hook::TpBtf => loaded.hooked.btf == name,
+            Hook::TpBtf => loaded.hooked.btf == Some(name),
             Hook::RawTp => loaded.hooked.raw == name,
         });
         if let Some(loaded) = known {
@@ -211,11 +245,11 @@ fn attach_one(hooked: Hooked, program: &mut Program) -> Result<(), ProbeError> {
     } = hooked;
     let (name, attached) = match program {
         Program::BtfTracePoint(program) => (btf, program.attach().map(|_| ())),
-        Program::RawTracePoint(program) => (raw, program.attach(tracepoint).map(|_| ())),
-        _ => (btf, Err(ProgramError::UnexpectedProgramType)),
+        Program::RawTracePoint(program) => (Some(raw), program.attach(tracepoint).map(|_| ())),
+        _ => (None, Err(ProgramError::UnexpectedProgramType)),
     };
     attached.map_err(|error| ProbeError::Attach {
-        program: name,
+        program: name.unwrap_or(raw),
         tracepoint,
         source: errno(error),
     })
@@ -277,7 +311,7 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{capabilities, kernel::Kernel};
+    use crate::probe::capabilities;
     use kernoracle_common::field::{
         CfsRqRq, Field, GroupCfsRq, GroupParent, OwnCfsRq, OwnDepth, OwnParent, RqClock,
     };
@@ -301,44 +335,78 @@ mod tests {
     /// instructions once, is 26,000 on 6.18, and had 8,000 as it was written.
     #[test]
     fn the_verifier_has_few_paths_to_walk() {
-        let Some((kernel, mut ebpf)) = loadable() else {
+        let Some((mut kernel, _)) = loadable() else {
             return;
         };
-        load(&mut ebpf, &kernel.btf).unwrap();
-        let walked = told_of_each(&ebpf, "verified_insns:").unwrap();
-        assert_eq!(walked.len(), HOOKED.len() - usize::from(one_cpu()));
-        for (name, instructions) in walked {
-            assert!(instructions < 40_000, "{name}: {instructions}");
+        for hand_over in [kernel.layout.hand_over, false] {
+            kernel.layout.hand_over = hand_over;
+            let mut ebpf = object(&kernel, 64 * 1024, &[]).unwrap();
+            let loaded = load(&mut ebpf, &kernel).unwrap();
+            let walked = told_of_each(&ebpf, "verified_insns:").unwrap();
+            assert_eq!(walked.len(), loaded.len());
+            for (name, instructions) in walked {
+                assert!(instructions < 40_000, "{name}: {instructions}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_wakes_is_asked_once() {
+        let mut kernel = match Kernel::look() {
+            Ok(kernel) => kernel,
+            Err(error) => return println!("skipped: {error}"),
+        };
+        let hooked = |kernel: &Kernel| -> Vec<&str> {
+            let wakers = Wakers::of(kernel);
+            let names = HOOKED.iter().map(|hooked| hooked.tracepoint);
+            names.filter(|name| wakers.need(name)).collect()
+        };
+        for (cpus, hand_over, expected) in [
+            (1, true, None),
+            (1, false, None),
+            (2, true, Some(HAND_OVER)),
+            (2, false, Some("sched_waking")),
+        ] {
+            kernel.possible_cpus = cpus;
+            kernel.layout.hand_over = hand_over;
+            let hooked = hooked(&kernel);
+            let asked = ["sched_waking", HAND_OVER].map(|name| hooked.contains(&name));
+            let wanted = ["sched_waking", HAND_OVER].map(|name| expected == Some(name));
+            assert_eq!(asked, wanted, "{cpus} {hand_over}");
+            assert_eq!(hooked.len(), 8 + usize::from(expected.is_some()));
         }
     }
 
     /// A kernel that takes `tp_btf` never loads the twins otherwise.
     #[test]
     fn raw_twins_load_and_attach_too() {
-        let Some((_, mut ebpf)) = loadable() else {
+        let Some((kernel, mut ebpf)) = loadable() else {
             return;
         };
-        for hooked in HOOKED {
+        let there = |hooked: &Hooked| hooked.tracepoint != HAND_OVER || kernel.layout.hand_over;
+        let mut loaded = Vec::new();
+        for hooked in HOOKED.into_iter().filter(there) {
             load_raw(&mut ebpf, hooked.raw).unwrap();
+            loaded.push(Loaded {
+                hooked,
+                hook: Hook::RawTp,
+            });
         }
-        let loaded = HOOKED.map(|hooked| Loaded {
-            hooked,
-            hook: Hook::RawTp,
-        });
         attach(&mut ebpf, &loaded).unwrap();
         assert!(describe(&loaded).starts_with("raw_tp sched_switch "));
     }
+
     /// Where a field is absent the verifier sees a zero in its place, from which nothing more may be read.
     #[test]
     fn kernels_that_lack_fields_take_the_programs_too() {
         let Some((mut kernel, mut ebpf)) = loadable() else {
             return;
         };
-        let hooks = |ebpf: &mut Ebpf, btf: &Btf| -> Vec<Hook> {
-            let loaded = load(ebpf, btf).unwrap();
+        let hooks = |ebpf: &mut Ebpf, kernel: &Kernel| -> Vec<Hook> {
+            let loaded = load(ebpf, kernel).unwrap();
             loaded.iter().map(|loaded| loaded.hook).collect()
         };
-        let all = hooks(&mut ebpf, &kernel.btf);
+        let all = hooks(&mut ebpf, &kernel);
         let offsets = kernel.layout.offsets;
         // CONFIG_FAIR_GROUP_SCHED is off; then one at a time, of those behind which others are read.
         let groups = [
@@ -361,7 +429,7 @@ mod tests {
                 kernel.layout.offsets[usize::from(number)] = None;
             }
             let mut ebpf = object(&kernel, 64 * 1024, &[]).unwrap();
-            let hooks = hooks(&mut ebpf, &kernel.btf);
+            let hooks = hooks(&mut ebpf, &kernel);
             assert!(hooks == all, "without {lacking:?}: {hooks:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The object with the programs in it: made for this kernel and these CPUs, not yet loaded.
 
-use super::{not_permitted, one_cpu, one_line, relocate::relocate};
+use super::{Wakers, not_permitted, one_line, relocate::relocate};
 use crate::probe::{config::most_queued, error::ProbeError, kernel::Kernel};
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError};
 use kernoracle_common::{MAX_CPUS, ring};
@@ -30,7 +30,9 @@ pub fn object_with(
     let level_bytes = ring::level(ring_bytes);
     let word_bits = ring::Size::of(ring_bytes).word_bits();
     let most_queued = most_queued(ring_bytes, kernel.possible_cpus)?;
-    let one_cpu = u32::from(one_cpu());
+    let wakers = Wakers::of(kernel);
+    let sched_waking = u32::from(wakers == Wakers::SchedWaking);
+    let hand_over = u32::from(wakers == Wakers::HandOver);
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -40,7 +42,8 @@ pub fn object_with(
         .override_global("LEVEL_BYTES", &level_bytes, true)
         .override_global("MOST_QUEUED", &most_queued, true)
         .override_global("ALL_CPUS", &all_cpus, true)
-        .override_global("ONE_CPU", &one_cpu, true)
+        .override_global("SCHED_WAKING", &sched_waking, true)
+        .override_global("HAND_OVER", &hand_over, true)
         .override_global("CPU_MASK", &mask, true);
     if let Some(names) = names {
         loader.map_max_entries("NEXT_COUNTS", names);

@@ -1,0 +1,84 @@
+//! `csd_queue_cpu`: a CPU hands a wake-up to another one, where an interrupt puts the task on the queue.
+//!
+//! There `sched_wakeup` finds whoever was interrupted, so who wakes is written down here. All other wake-ups are done by the waker's
+//! CPU from end to end, and calls of this program are few, so `sched_waking`, which all wake-ups pass, needs none: to be called costs a program a
+//! good part of what it does.
+
+use crate::{
+    clock::now_ns,
+    globals::selected,
+    mem::{Pointer, Probe, field, place},
+    record::{Here, Recording, recording},
+    task::{self, Pointers},
+    wake,
+};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
+use kernoracle_common::{
+    HANDED_PLACES, Kind,
+    field::{WakeEntry, WakeEntryFlags},
+};
+
+/// `CSD_FLAG_TYPE_MASK` and `CSD_TYPE_TTWU`, include/linux/smp_types.h.
+const TYPE: u32 = 0xf0;
+const WAKE_UP: u32 = 0x30;
+
+/// By the task's pid: the pid in the upper half, its waker's in the lower; 0 if it has not been handed over, or has been woken.
+#[map]
+static HANDED: Array<u64> = Array::with_max_entries(HANDED_PLACES, 0);
+
+fn handed(pid: u32) -> Option<*mut u64> {
+    HANDED.get_ptr_mut(pid & (HANDED_PLACES - 1))
+}
+
+/// `csd` is handed to `to_cpu`. It is part of the task, if it is a wake-up; the verifier knows it as a structure of its own, so the task is
+/// read through the helper.
+#[inline(always)]
+pub fn hand_over(to_cpu: u32, csd: Pointer) -> Option<()> {
+    // Not in a pause only: it may be over when the task is queued.
+    let Recording { own, paused } = recording()?;
+    let woken = csd.wrapping_offset(-place::<WakeEntry>() as isize);
+    if field::<Probe, WakeEntryFlags>(woken) & TYPE != WAKE_UP {
+        return None;
+    }
+    let here = Here::new()?;
+    let waker = bpf_get_current_pid_tgid() as u32;
+    if !selected(to_cpu) {
+        // The task's wake-up is another CPU's; who was woken is told of this one.
+        if paused || !selected(here.cpu) || own != 0 && task::tgid::<Probe>(woken) == own {
+            return None;
+        }
+        let pointers = Pointers::of::<Probe>(woken);
+        return wake::emit::<Probe>(here, Kind::Waking, 0, waker, pointers, now_ns());
+    }
+    let pid = task::pid::<Probe>(woken);
+    let word = u64::from(pid) << 32 | u64::from(waker);
+    // SAFETY: a map value that other CPUs change: volatile.
+    let left = unsafe {
+        let handed = handed(pid)?;
+        let left = handed.read_volatile();
+        handed.write_volatile(word);
+        left
+    };
+    if left != 0 && left >> 32 != u64::from(pid) {
+        // Of another task with the same place, whose wake-up will be taken for that of whom it interrupts.
+        here.lose_waking();
+    }
+    Some(())
+}
+
+/// Who has woken `pid`, if that was handed over, or else `current`; the word is taken.
+#[inline(always)]
+pub fn waker_of(pid: u32, current: u32) -> u32 {
+    let Some(handed) = handed(pid) else {
+        return current;
+    };
+    // SAFETY: a map value that other CPUs change: volatile. While a task's word is there nobody else wakes it.
+    unsafe {
+        let word = handed.read_volatile();
+        if word >> 32 != u64::from(pid) {
+            return current;
+        }
+        handed.write_volatile(0);
+        word as u32
+    }
+}
