@@ -145,7 +145,7 @@ fn goals(runs: &[(Way, Held)]) -> Vec<Goal> {
 }
 
 fn ping_pong(setup: &Setup<'_>, way: Way, seconds: u64) -> Result<Held> {
-    let watching = way.start_with(setup, &["--cpu", &setup.cpu.to_string()])?;
+    let watching = way.start(setup)?;
     let mut bench = Command::new("timeout");
     bench
         .args([
@@ -175,7 +175,7 @@ fn of_load(setup: &Setup<'_>, about: &About, load: &'static Load) -> Result<Held
     };
     let mut running = recorder.start(load)?;
     running.wait_until_ready()?;
-    let watching = Way::RunSame.start_with(setup, &["--cpu", &setup.cpu.to_string()])?;
+    let watching = Way::RunSame.start(setup)?;
     thread::sleep(Duration::from_secs(20));
     let said = watching.end()?;
     running.end()?;

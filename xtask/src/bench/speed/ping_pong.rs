@@ -69,8 +69,7 @@ impl Series {
 
 /// What the kernel says that each program takes.
 fn program_times(setup: &Setup<'_>, loops: u64) -> Result<TableOf> {
-    let options = ["--time", "--cpu", &setup.cpu.to_string()];
-    let watching = Way::Programs.start_with(setup, &options)?;
+    let watching = Way::Programs.start_with(setup, &["--time"])?;
     ns_per_switch(setup.cpu, loops)?;
     let said = watching.end()?;
     let mut table = TableOf::new(
@@ -157,7 +156,7 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
     Part {
         title: "Pipe ping-pong on one CPU".to_owned(),
         about: format!(
-            "`perf bench sched pipe -l {loops}` on CPU {}, {RUNS} times in a row behind one of {WARM_UP} loops that does not count, and what watches on \
+            "`perf bench sched pipe -l {loops}` on CPU {}, {RUNS} times in a row behind one of {WARM_UP} loops that does not count, and what watches it (`--cpu`; perf's `-C`) on \
              the same CPU unless said; {rounds} rounds, in each all ways one after another; of the means of such rows the median, in \
              brackets the least and the most; differences and ratios are to the mean of two rows that nobody watched, right before and right behind. *Undisturbed*: the same of the lower quartile \
              of each row, for what disturbs a virtual machine only adds; what a watcher does less than fifteen times a second is not in that (writing a file, predicting a burst). *In a pause*: the same programs are called and return at once (a switch is counted): \

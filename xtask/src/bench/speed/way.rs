@@ -1,4 +1,4 @@
-//! The ways in which switches are watched while a load runs.
+//! The ways in which the switches of a CPU are watched while a load runs there.
 
 use std::{
     fs::{self, File},
@@ -100,10 +100,13 @@ impl Way {
                 watch.arg("json");
             }
             Self::PerfSched => {
-                watch.args(["perf", "sched", "record", "-a", "-o"]);
-                watch.arg(file("perf.data"));
+                watch.args(["perf", "sched", "record", "-C", &setup.cpu.to_string()]);
+                watch.arg("-o").arg(file("perf.data"));
                 watch.args(["--", "sleep", "1000"]);
             }
+        }
+        if !matches!(self, Self::Nothing | Self::PerfSched | Self::Counting) {
+            watch.args(["--cpu", &setup.cpu.to_string()]);
         }
         Ok(watch)
     }
