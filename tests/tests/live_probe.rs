@@ -305,7 +305,7 @@ fn programs_begin_the_pause_before_more_is_queued_than_allowed() {
     let skipped: u64 = (capture.activity().unwrap().iter())
         .map(|cpu| cpu.skipped)
         .sum();
-    assert!(skipped > 1000, "{skipped} switches passed by");
+    assert!(skipped > 100, "{skipped} switches passed by");
     stop(&mut capture, &mut events);
     drop(load);
     assert_eq!(account(&capture, &events), 0);
@@ -427,7 +427,7 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         };
         let (waking, wakeup) = (WakeKind::Waking, WakeKind::Wakeup);
         let wakings = count(&of_first, waking);
-        assert!(wakings > 1000, "{wakings} wake-ups");
+        assert!(wakings > 100, "{wakings} wake-ups");
         assert!(count(&of_first, wakeup).abs_diff(wakings) <= 1);
         assert!(
             of_first
@@ -444,7 +444,7 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         );
         // Not every byte finds its reader asleep.
         let (of_second_wakings, wakeups) = (count(&of_second, waking), count(&of_second, wakeup));
-        assert!(of_second_wakings > 500, "{of_second_wakings} wake-ups");
+        assert!(of_second_wakings > 50, "{of_second_wakings} wake-ups");
         assert!(of_second_wakings + 1 >= wakeups);
         assert!(!cpus.is_empty() || of_second_wakings <= wakeups + 1);
         println!("{cpus:?}: {wakings} and {of_second_wakings} wake-ups, {wakeups} to the end");

@@ -123,7 +123,7 @@ pub const TRACEPOINTS: [&str; 9] = [
     "task_rename",
 ];
 
-/// Where one CPU hands a call to another, among them wake-ups (6.4 and later).
+/// Where one CPU hands a call to another, among them wake-ups (6.12 has it, 6.1 has not).
 pub const HAND_OVER: &str = "csd_queue_cpu";
 
 /// What the running kernel's BTF says.

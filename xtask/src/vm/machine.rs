@@ -189,8 +189,12 @@ impl Machine {
             shell,
             limit: job.limit,
             said: format!(
-                "vm: Linux {}, one CPU ({})",
+                "vm: Linux {}, {} ({})",
                 self.kernel.release,
+                match self.cpus {
+                    1 => "one CPU".to_owned(),
+                    cpus => format!("{cpus} CPUs"),
+                },
                 self.accel.name()
             ),
             status: None,

@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// Run the live tests, and score two loads, on one kernel after the other; print a table
 ///
-/// Everything runs on the guest's one CPU, with the binaries of the tests (dev profile). Exit status 1 if a test failed, a
+/// Everything runs on the guest's CPU, of which there is one but for `--cpus`, with the binaries of the tests (dev profile). Exit status 1 if a test failed, a
 /// count does not add up, events were lost, switches were not scored, or the model is behind a baseline.
 #[derive(clap::Args)]
 pub struct Args {
