@@ -24,11 +24,12 @@ pub enum Accel {
 }
 
 impl Accel {
-    pub fn arguments(self) -> [&'static str; 4] {
-        match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // One thread for all CPUs: with one each, guests of several hang where a kernel patches its code, as it does for a trace point.
-            Self::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max"],
+    pub fn arguments(self, cpus: u32) -> [&'static str; 4] {
+        match (self, cpus) {
+            (Self::Kvm, _) => ["-accel", "kvm", "-cpu", "host"],
+            (Self::Tcg, 1) => ["-accel", "tcg", "-cpu", "max"],
+            // With a thread for each CPU guests hang where a kernel patches its code, as it does for a trace point.
+            (Self::Tcg, _) => ["-accel", "tcg,thread=single", "-cpu", "max"],
         }
     }
 

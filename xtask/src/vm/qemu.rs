@@ -31,7 +31,7 @@ impl Qemu {
         command
             .args(["-machine", "pc", "-smp", &cpus.to_string()])
             .args(["-m", &memory_mib.to_string()])
-            .args(accel.arguments())
+            .args(accel.arguments(cpus))
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             // A panic, and a reboot, end it.
             .arg("-no-reboot")
