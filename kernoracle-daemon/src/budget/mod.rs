@@ -29,6 +29,10 @@ const OVER_RESUME: f64 = 10.0;
 const KEEP_NS: f64 = 1e9;
 /// What is kept besides, in bursts: more than one, for what a pause itself takes must not keep it from ending.
 const KEEP_BURSTS: f64 = 1.25;
+/// In a pause the reader sleeps until it can use so many times what waking takes it: on a slow machine that is a good part of what it may use.
+const OVER_LOOK: f64 = 10.0;
+/// What one look in a pause weighs in the mean of what they take.
+const LOOK_WEIGHT: f64 = 0.2;
 /// Idle time and the learner's use are means over about so long, ns.
 const MEAN_NS: f64 = 200e6;
 /// Until it has been measured: CPU time for a byte of the ring, ns.
@@ -82,6 +86,8 @@ pub struct Budget {
     learner: f64,
     byte_ns: f64,
     resume_ns: f64,
+    /// CPU time between two looks in a pause: what it takes to wake and to find that it goes on.
+    look_ns: f64,
     paused_since: Option<Moment>,
     pauses: u64,
     paused_ns: u64,
@@ -104,6 +110,7 @@ impl Budget {
             learner: 0.0,
             byte_ns: FIRST_BYTE_NS,
             resume_ns: 0.0,
+            look_ns: 0.0,
             paused_since: None,
             pauses: 0,
             paused_ns: 0,
@@ -186,6 +193,7 @@ impl Budget {
                 Order::GoOn
             };
         };
+        self.look_ns += (used_ns - self.look_ns) * LOOK_WEIGHT;
         self.paused_ns += wall_ns as u64;
         let paused_ns = now.wall_ns.saturating_sub(since.wall_ns);
         if paused_ns >= PATIENCE_NS && !self.overrun_told {
@@ -219,9 +227,11 @@ impl Budget {
         overrun
     }
 
-    /// How long a pause will last from now on, ns, as far as can be told.
+    /// How long to sleep in a pause, ns: until a burst can be paid for, as far as can be told, and the next look with it. Without that the credit
+    /// is short of a burst by what the last look took, at every look.
     pub fn pause_ns(&self) -> u64 {
-        ((self.burst_ns() - self.credit_ns) / self.rate()).max(0.0) as u64
+        let missing_ns = self.burst_ns() + self.look_ns - self.credit_ns;
+        (missing_ns.max(OVER_LOOK * self.look_ns) / self.rate()) as u64
     }
 
     /// Bytes whose events the credit pays for.

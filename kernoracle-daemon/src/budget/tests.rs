@@ -46,8 +46,13 @@ impl World {
 
     /// One wake-up of the reader every 10 ms.
     fn step(&mut self, budget: &mut Budget) {
-        self.now.wall_ns += 10 * MS;
-        let switches = (self.rate / 100.0) as u64;
+        self.step_of(10 * MS, budget);
+    }
+
+    /// A wake-up of the reader after `ns`.
+    fn step_of(&mut self, ns: u64, budget: &mut Budget) {
+        self.now.wall_ns += ns;
+        let switches = (self.rate * ns as f64 / 1e9) as u64;
         self.seen += switches;
         if self.paused {
             self.passed_by += switches;
@@ -165,6 +170,31 @@ fn what_a_quiet_hour_saved_is_not_spent_at_once() {
     assert!(first < 0.065, "{first} s of the first second");
     let all = used(9);
     assert!(all < 0.26, "{all} s of the first ten");
+}
+
+/// On a slow machine, where waking takes the reader much: as it sleeps in a pause, which is never too long.
+#[test]
+fn looks_in_a_pause_leave_the_budget_to_the_bursts() {
+    for tick_ns in [5_000, 100_000, 300_000] {
+        let mut budget = Budget::new(0.1);
+        let mut world = World::new(20_000.0, 30_000.0, 0.0);
+        world.tick_ns = tick_ns;
+        let mut looks = 0;
+        while world.now.wall_ns < 60_000 * MS {
+            let ns = if world.paused {
+                looks += 1;
+                budget.pause_ns().clamp(MS, 250 * MS)
+            } else {
+                10 * MS
+            };
+            world.step_of(ns, &mut budget);
+        }
+        let spent = (looks * tick_ns) as f64 / world.now.reader_ns as f64;
+        let used = world.used();
+        assert!(world.bursts.len() > 30, "{tick_ns}: {:?}", world.bursts);
+        assert!(spent < 0.15, "{tick_ns}: {spent} of the time for looks");
+        assert!((0.015..0.021).contains(&used), "{tick_ns}: {used}");
+    }
 }
 
 #[test]
