@@ -378,9 +378,6 @@ pub struct Displaced {
     pub above: [Entity; DEEP],
 }
 
-/// Places of wake-ups that are on their way to another CPU, a power of two.
-pub const HANDED_PLACES: u32 = 4096;
-
 /// What user space tells the programs while they run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,7 +14,7 @@ use crate::{
 };
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::Array};
 use kernoracle_common::{
-    HANDED_PLACES, Kind,
+    Kind,
     field::{WakeEntry, WakeEntryFlags},
 };
 
@@ -22,19 +22,22 @@ use kernoracle_common::{
 const TYPE: u32 = 0xf0;
 const WAKE_UP: u32 = 0x30;
 
+/// Places of wake-ups that are on their way to another CPU, a power of two.
+const PLACES: u32 = 4096;
+
 /// By the task's pid: the pid in the upper half, its waker's in the lower; 0 if it has not been handed over, or has been woken.
 #[map]
-static HANDED: Array<u64> = Array::with_max_entries(HANDED_PLACES, 0);
+static HANDED: Array<u64> = Array::with_max_entries(PLACES, 0);
 
 fn handed(pid: u32) -> Option<*mut u64> {
-    HANDED.get_ptr_mut(pid & (HANDED_PLACES - 1))
+    HANDED.get_ptr_mut(pid & (PLACES - 1))
 }
 
 /// `csd` is handed to `to_cpu`. It is part of the task, if it is a wake-up; the verifier knows it as a structure of its own, so the task is
 /// read through the helper.
 #[inline(always)]
 pub fn hand_over(to_cpu: u32, csd: Pointer) -> Option<()> {
-    // Not in a pause only: it may be over when the task is queued.
+    // In a pause too: it may be over when the task is queued.
     let Recording { own, paused } = recording()?;
     let woken = csd.wrapping_offset(-place::<WakeEntry>() as isize);
     if field::<Probe, WakeEntryFlags>(woken) & TYPE != WAKE_UP {

@@ -65,13 +65,14 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let here = Here::new()?;
     let pid = task::pid::<M>(woken);
     let queue = clock::of_queue::<M>(pointers.cfs_rq);
-    let mut told = flags::WITH_WAKING;
+    // What the record tells of besides.
+    let mut besides = flags::WITH_WAKING;
     let mut waker = bpf_get_current_pid_tgid() as u32;
     if !matches!(kind, Kind::Wakeup) {
         // A new task passes no `sched_waking`.
-        told = 0;
+        besides = 0;
     } else if SCHED_WAKING.load() != 0 {
-        told = 0;
+        besides = 0;
         // SAFETY: as in `waking`. Another wake-up that a remote CPU has queued here comes in an interrupt, not between.
         unsafe {
             let waking = (*here.state).waking_pid;
@@ -100,7 +101,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     } else {
         now_ns()
     };
-    emit::<M>(here, kind, told, waker, pointers, ts_ns)
+    emit::<M>(here, kind, besides, waker, pointers, ts_ns)
 }
 
 /// The task may run on this CPU only, and did when it last ran: no other CPU has a part in waking it.
