@@ -69,19 +69,20 @@ pub fn hand_over(to_cpu: u32, csd: Pointer) -> Option<()> {
     Some(())
 }
 
-/// Who has woken `pid`, if that was handed over, or else `current`; the word is taken.
+/// Takes the word of `pid`, whose lower half is who wakes it; 0 if nobody has handed it over.
+// A number, not an option: half of one is left unset, and the verifier refuses to see that copied.
 #[inline(always)]
-pub fn waker_of(pid: u32, current: u32) -> u32 {
+pub fn take(pid: u32) -> u64 {
     let Some(handed) = handed(pid) else {
-        return current;
+        return 0;
     };
     // SAFETY: a map value that other CPUs change: volatile. While a task's word is there nobody else wakes it.
     unsafe {
         let word = handed.read_volatile();
         if word >> 32 != u64::from(pid) {
-            return current;
+            return 0;
         }
         handed.write_volatile(0);
-        word as u32
+        word
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     card::{card, introduce},
     clock::{self, now_ns},
     globals::{HAND_OVER, SCHED_WAKING, selected},
-    hand_over::waker_of,
+    hand_over,
     mem::{Mem, Pointer, field},
     record::{Here, Recording, recording},
     task::{self, Pointers, Seen},
@@ -67,7 +67,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let queue = clock::of_queue::<M>(pointers.cfs_rq);
     // What the record tells of besides.
     let mut besides = flags::WITH_WAKING;
-    let mut waker = bpf_get_current_pid_tgid() as u32;
+    let mut handed = 0;
     if !matches!(kind, Kind::Wakeup) {
         // A new task passes no `sched_waking`.
         besides = 0;
@@ -87,7 +87,8 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
             }
         }
     } else if HAND_OVER.load() != 0 {
-        waker = waker_of(pid, waker);
+        // In a pause too: the word is of this wake-up only.
+        handed = hand_over::take(pid);
     }
     if paused || own != 0 && task::tgid::<M>(woken) == own {
         return None;
@@ -95,6 +96,11 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     if !selected(here.cpu) && !selected(task::cpu::<M>(woken)) {
         return None;
     }
+    let waker = if handed != 0 {
+        handed as u32
+    } else {
+        bpf_get_current_pid_tgid() as u32
+    };
     // The clocks of two CPUs need not be the same.
     let ts_ns = if task::cpu::<M>(woken) == here.cpu {
         clock::at_wakeup(here, queue)
