@@ -94,6 +94,33 @@ fn collect(capture: &mut Capture, time: Duration) -> Vec<Event> {
     events
 }
 
+/// How long a load may take to do what a test needs, on the slowest machine: one that is emulated beside others.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As [`collect`], until that is `enough`.
+fn collect_until(capture: &mut Capture, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+    let begun = Instant::now();
+    let mut events = Vec::new();
+    while !enough(&events) {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "too few events: {}",
+            events.len()
+        );
+        events.extend(collect(capture, Duration::from_millis(100)));
+    }
+    events
+}
+
+/// While nobody reads.
+fn sleep_until(enough: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !enough() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn stop(capture: &mut Capture, events: &mut Vec<Event>) {
     capture.stop().unwrap();
     capture
@@ -195,6 +222,8 @@ fn counts_add_up_and_switches_chain_under_load() {
     let load = PingPong::start();
     let mut capture = Capture::start(&config()).unwrap();
     let mut events = collect(&mut capture, Duration::from_secs(2));
+    let many = |events: &[Event]| switches(events, 0).count() > 2000;
+    events.extend(collect_until(&mut capture, many));
     drop(load);
     stop(&mut capture, &mut events);
     assert_eq!(
@@ -268,10 +297,15 @@ fn a_full_ring_loses_and_says_exactly_how_much() {
         ..config()
     };
     let mut capture = Capture::start(&small).unwrap();
+    let lost = |capture: &Capture| -> u64 {
+        let counters = capture.counters().unwrap();
+        counters.iter().map(|cpu| cpu.dropped).sum()
+    };
     // Nobody reads: the ring fills.
-    thread::sleep(Duration::from_millis(500));
+    sleep_until(|| lost(&capture) > 0);
     let mut events = collect(&mut capture, Duration::from_millis(300));
-    thread::sleep(Duration::from_millis(300));
+    let before = lost(&capture);
+    sleep_until(|| lost(&capture) > before);
     // While the load still runs: the short record of its exit would fit where no switch does.
     stop(&mut capture, &mut events);
     drop(load);
@@ -294,7 +328,10 @@ fn programs_begin_the_pause_before_more_is_queued_than_allowed() {
     capture.limit(ALLOWED);
     assert!(!capture.paused().unwrap());
     let load = PingPong::start();
-    thread::sleep(Duration::from_millis(500));
+    sleep_until(|| {
+        let activity = capture.activity().unwrap();
+        activity.iter().map(|cpu| cpu.skipped).sum::<u64>() > 1000
+    });
     assert!(capture.paused().unwrap());
     let before = capture.read_bytes();
     let drained = capture.drain(usize::MAX, &mut |event| events.push(event.clone()));
@@ -302,10 +339,6 @@ fn programs_begin_the_pause_before_more_is_queued_than_allowed() {
     // Forks and exits are recorded in a pause too.
     let queued = capture.read_bytes() - before;
     assert!((ALLOWED..2 * ALLOWED).contains(&queued), "{queued} bytes");
-    let skipped: u64 = (capture.activity().unwrap().iter())
-        .map(|cpu| cpu.skipped)
-        .sum();
-    assert!(skipped > 1000, "{skipped} switches passed by");
     stop(&mut capture, &mut events);
     drop(load);
     assert_eq!(account(&capture, &events), 0);
@@ -372,11 +405,10 @@ fn only_the_named_cpu_is_recorded() {
         ..config()
     })
     .unwrap();
-    let mut events = collect(&mut capture, Duration::from_millis(300));
+    let mut events = collect_until(&mut capture, |events| switches(events, 0).count() > 100);
     drop(load);
     stop(&mut capture, &mut events);
     account(&capture, &events);
-    assert!(switches(&events, 0).count() > 100);
     for event in &events {
         match &event.body {
             Body::Switch(_) => assert_eq!(event.cpu, 0),
@@ -414,7 +446,12 @@ fn who_woke_a_task_on_another_cpu_is_known() {
             ..config()
         })
         .unwrap();
-        let mut events = collect(&mut capture, Duration::from_millis(500));
+        let mut events = collect_until(&mut capture, |events| {
+            let of_load = wakers(events, |task| task.comm.bytes() == b"python3");
+            let wakings = of_load.iter().filter(|wake| wake.1 == WakeKind::Waking);
+            let (of_first, of_second): (Vec<_>, _) = wakings.partition(|wake| wake.2 != first);
+            of_first.len() > 200 && of_second.len() > 100
+        });
         stop(&mut capture, &mut events);
         account(&capture, &events);
 
