@@ -46,6 +46,12 @@ impl<T> Brackets<T> {
             .map(|round| f64::midpoint(round[at], round[at + 1]))
             .collect()
     }
+
+    /// Of each round the run of a way, and all that nobody watched.
+    pub fn rounds(&self, way: Way) -> impl Iterator<Item = (&T, &[T])> {
+        let unwatched = self.runs(Way::Nothing).chunks(watched().count() + 1);
+        self.runs(way).iter().zip(unwatched)
+    }
 }
 
 fn watched() -> impl Iterator<Item = Way> {
@@ -81,6 +87,13 @@ mod tests {
                 way.name()
             );
         }
+        let rounds: Vec<_> = brackets.rounds(Way::Record).collect();
+        assert_eq!(rounds.len(), 2);
+        assert!(rounds.iter().all(|(watched, unwatched)| {
+            unwatched.len() == WAYS.len()
+                && unwatched[0] < **watched
+                && **watched < unwatched[WAYS.len() - 1]
+        }));
         let nothing = brackets.figures(Way::Nothing, |time| *time);
         assert_eq!(nothing.len(), 2 * WAYS.len());
         assert_eq!(nothing, brackets.unwatched(Way::Nothing, |time| *time));

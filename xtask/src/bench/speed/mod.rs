@@ -29,6 +29,7 @@ mod part;
 mod picture;
 mod ping_pong;
 mod replay;
+mod undisturbed;
 mod way;
 
 /// Measure what watching and predicting costs
