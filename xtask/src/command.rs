@@ -117,6 +117,21 @@ pub fn as_root(program: &str, env: &[(&str, &str)]) -> Result<Command> {
     Ok(command)
 }
 
+/// A command that is told to end when this thread does, however that comes: nobody else ends what runs until it is told.
+pub fn tied(program: &str) -> Command {
+    tie(Command::new("setpriv"), program)
+}
+
+/// [`tied`] and [`as_root`]; behind sudo it is not told.
+pub fn tied_as_root(program: &str) -> Result<Command> {
+    Ok(tie(as_root("setpriv", &[])?, program))
+}
+
+fn tie(mut setpriv: Command, program: &str) -> Command {
+    setpriv.args(["--pdeathsig", "TERM", program]);
+    setpriv
+}
+
 fn announce(command: &Command) {
     eprintln!("$ {}", line(command));
 }
@@ -163,6 +178,7 @@ pub fn quote(word: &OsStr) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
 
     #[test]
     fn the_printed_line_can_be_pasted() {
@@ -181,6 +197,23 @@ mod tests {
     fn a_time_limit_ends_a_command_that_hangs() {
         let error = run_within(Command::new("sleep").arg("1000"), Duration::ZERO).unwrap_err();
         assert_eq!(error.to_string(), "sleep 1000: not done after 0 s");
+    }
+
+    #[test]
+    fn what_is_tied_ends_with_the_thread_that_began_it() {
+        let begin = || {
+            let mut child = tied("sleep").arg("1000").spawn().unwrap();
+            // Tied once it is no longer setpriv.
+            let comm = format!("/proc/{}/comm", child.id());
+            while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
+                assert!(child.try_wait().unwrap().is_none());
+                thread::sleep(Duration::from_millis(5));
+            }
+            child
+        };
+        let mut child = thread::spawn(begin).join().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(15), "{status}");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Recorder<'_> {
             seconds,
             ..
         } = self.about;
-        let mut record = command::as_root("taskset", &[])?;
+        let mut record = command::tied_as_root("taskset")?;
         record
             .args(["-c", &other_cpu.to_string()])
             .arg(self.kernoracle)

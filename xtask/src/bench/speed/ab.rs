@@ -146,7 +146,7 @@ impl Server {
         );
         let file = dir.join("nginx.conf");
         fs::write(&file, conf).with_context(|| file.display().to_string())?;
-        let mut nginx = Command::new("taskset");
+        let mut nginx = command::tied("taskset");
         nginx
             .args(["-c", &setup.cpu.to_string(), "nginx", "-e"])
             .arg(dir.join("error.log"))

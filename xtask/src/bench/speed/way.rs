@@ -74,7 +74,7 @@ impl Way {
             Self::RunOther => setup.other_cpu,
             _ => setup.cpu,
         };
-        let mut watch = command::as_root("taskset", &[])?;
+        let mut watch = command::tied_as_root("taskset")?;
         watch.args(["-c", &cpu.to_string()]);
         let file = |name: &str| setup.work.join(name);
         match self {
