@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use super::{cache::Cache, child, qemu::Qemu};
+use super::{
+    cache::Cache,
+    child,
+    qemu::{Qemu, Size},
+};
 
 /// What a guest that comes up under KVM needs at most.
 const PROBE: Duration = Duration::from_secs(30);
@@ -70,7 +74,10 @@ impl Accel {
 fn comes_up(kernel: &Path, initramfs: &Path) -> Result<Result<(), String>> {
     let mut qemu = Qemu::new(
         Accel::Kvm,
-        (1, 512),
+        Size {
+            cpus: 1,
+            memory_mib: 512,
+        },
         kernel,
         initramfs,
         "quiet kernoracle.probe",

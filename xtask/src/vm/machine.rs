@@ -29,7 +29,7 @@ use super::{
     initramfs,
     kernel::Kernel,
     output,
-    qemu::Qemu,
+    qemu::{Qemu, Size},
     results::Unpacking,
     root::Root,
     share::Share,
@@ -48,8 +48,7 @@ pub struct Machine {
     pub accel: Accel,
     root: Root,
     initramfs: PathBuf,
-    cpus: u32,
-    memory_mib: u32,
+    size: Size,
     dir: PathBuf,
 }
 
@@ -105,12 +104,7 @@ enum Event {
 }
 
 impl Machine {
-    pub fn get(
-        cache: &Cache,
-        kernel: &str,
-        accel: Option<Accel>,
-        (cpus, memory_mib): (u32, u32),
-    ) -> Result<Self> {
+    pub fn get(cache: &Cache, kernel: &str, accel: Option<Accel>, size: Size) -> Result<Self> {
         let kernel = Kernel::get(cache, kernel)?;
         let root = Root::get(cache)?;
         let initramfs = initramfs::get(cache, &kernel, &root)?;
@@ -123,8 +117,7 @@ impl Machine {
             accel,
             root,
             initramfs,
-            cpus,
-            memory_mib,
+            size,
             dir: cache.dir.clone(),
         })
     }
@@ -142,7 +135,7 @@ impl Machine {
 
         let mut qemu = Qemu::new(
             self.accel,
-            (self.cpus, self.memory_mib),
+            self.size,
             &self.kernel.image(),
             &self.initramfs,
             "quiet",
@@ -191,7 +184,7 @@ impl Machine {
             said: format!(
                 "vm: Linux {}, {} ({})",
                 self.kernel.release,
-                match self.cpus {
+                match self.size.cpus {
                     1 => "one CPU".to_owned(),
                     cpus => format!("{cpus} CPUs"),
                 },

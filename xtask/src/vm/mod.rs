@@ -25,6 +25,7 @@ use self::{
     accel::Accel,
     cache::Cache,
     machine::{Job, Machine, Runs, default_results},
+    qemu::Size,
     share::Share,
 };
 
@@ -228,7 +229,11 @@ impl Hardware {
 
     fn machine(&self, workspace: &Workspace, kernel: &str) -> Result<Machine> {
         let cache = Cache::at(&workspace.target)?;
-        Machine::get(&cache, kernel, self.accel, (self.cpus, self.memory))
+        let size = Size {
+            cpus: self.cpus,
+            memory_mib: self.memory,
+        };
+        Machine::get(&cache, kernel, self.accel, size)
     }
 
     fn binary(&self, workspace: &Workspace) -> PathBuf {

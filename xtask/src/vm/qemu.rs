@@ -13,6 +13,13 @@ use super::accel::Accel;
 
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
+/// What the guest has of the host.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub cpus: u32,
+    pub memory_mib: u32,
+}
+
 pub struct Qemu {
     command: Command,
     /// The child's ends: it has to find them open.
@@ -20,18 +27,12 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    pub fn new(
-        accel: Accel,
-        (cpus, memory_mib): (u32, u32),
-        kernel: &Path,
-        initramfs: &Path,
-        append: &str,
-    ) -> Self {
+    pub fn new(accel: Accel, size: Size, kernel: &Path, initramfs: &Path, append: &str) -> Self {
         let mut command = Command::new(PROGRAM);
         command
-            .args(["-machine", "pc", "-smp", &cpus.to_string()])
-            .args(["-m", &memory_mib.to_string()])
-            .args(accel.arguments(cpus))
+            .args(["-machine", "pc", "-smp", &size.cpus.to_string()])
+            .args(["-m", &size.memory_mib.to_string()])
+            .args(accel.arguments(size.cpus))
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             // A panic, and a reboot, end it.
             .arg("-no-reboot")
