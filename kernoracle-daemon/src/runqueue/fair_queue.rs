@@ -36,6 +36,11 @@ impl FairQueue {
         self.by_vruntime.is_empty()
     }
 
+    /// Nothing else waits here beside that which does.
+    pub(super) fn is_lone(&self) -> bool {
+        self.by_vruntime.only().is_some()
+    }
+
     fn relative(&self, value: u64) -> i64 {
         value.wrapping_sub(self.base) as i64
     }

@@ -54,6 +54,12 @@ impl Tree {
         self.root == NONE
     }
 
+    /// The entry, if there is one alone.
+    pub(super) fn only(&self) -> Option<&Key> {
+        let root = self.nodes.get(self.root as usize)?;
+        (root.below == [NONE; 2]).then_some(&root.key)
+    }
+
     /// Adds an entry that [`Self::within`] finds up to the limit `low`.
     pub(super) fn insert(&mut self, key: Key, low: i64) {
         // xorshift32 (Marsaglia 2003)
@@ -214,6 +220,8 @@ mod tests {
             list.sort_unstable();
             prop_assert_eq!(tree.first(), list.first().map(|(key, _)| key));
             prop_assert_eq!(tree.is_empty(), list.is_empty());
+            let only = list.first().filter(|_| list.len() == 1);
+            prop_assert_eq!(tree.only(), only.map(|(key, _)| key));
             let mut within = Vec::new();
             tree.within(limit, &mut |key| { within.push(*key); true });
             let want: Vec<Key> = list.iter().filter(|(_, low)| *low <= limit).map(|(key, _)| *key).collect();

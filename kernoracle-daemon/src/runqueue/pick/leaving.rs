@@ -4,7 +4,7 @@
 //! it have aged; where that decides nothing the answer is the same, and is worked out once.
 
 use super::virtual_time::{NICE_0, renew, virtual_time};
-use super::{Expected, MAX_LEVELS, Picker};
+use super::{Expected, Picker, Waiting};
 use crate::runqueue::{RunQueues, Sym};
 use crate::trace::event::Entity;
 
@@ -34,12 +34,25 @@ impl Picker {
         queues: &RunQueues,
         cpu: u32,
         run: &Expected,
+        waiting: Waiting,
     ) -> (Option<Sym>, Option<Sym>, Option<Sym>) {
+        self.turns.clear();
+        if waiting == Waiting::Nobody {
+            self.clear();
+            return (None, None, None);
+        }
         let current = queues.cpu_ref(cpu).current;
         let own = self.leave(queues, current, run.middle());
         self.levels(queues, cpu, None);
+        self.find_turns();
+        if waiting == Waiting::One {
+            // Whatever stays queued asleep, and however far the groups have aged.
+            let leaving = own.and_then(|own| self.leaving(queues, current, own));
+            self.join_delayed(leaving);
+            let choice = self.descend(queues, cpu, None);
+            return (choice, choice, choice);
+        }
         self.keep();
-        self.find_turns(queues, current);
         let [early, late] = [run.early(), run.late()].map(|ns| {
             let own = self.leave(queues, current, ns);
             if !self.ages_unseen() {
@@ -74,6 +87,14 @@ impl Picker {
             Choice::AsWithout => without,
         };
         (choice(early), choice(late), middle)
+    }
+
+    /// Nothing waits.
+    fn clear(&mut self) {
+        self.queues.clear();
+        self.groups.clear();
+        self.delayed.clear();
+        self.path.clear();
     }
 
     /// Steps the current task and the groups above it to where it has run for `ns`.
@@ -114,7 +135,7 @@ impl Picker {
         })
     }
 
-    /// The current task's entity when it has run `until` then, and with it the groups above it.
+    /// The current task's entity when it has run `until` then, and with it the groups above it, which have been found.
     pub(super) fn advance(
         &mut self,
         queues: &RunQueues,
@@ -138,18 +159,13 @@ impl Picker {
         own.vruntime = own.vruntime.wrapping_add(delta);
         let exec = (u128::from(delta) * u128::from(weight) / u128::from(NICE_0)) as u64;
         renew(&mut own);
-        let mut queue = own.cfs_rq;
-        while let Some(&group) = queues.group(queue) {
-            let mut group = group;
+        self.stepped.extend(self.above.iter().map(|(queue, group)| {
+            let mut group = *group;
             let step = virtual_time(exec, group.weight.max(2));
             group.vruntime = group.vruntime.wrapping_add(step);
             renew(&mut group);
-            self.stepped.push((queue, group));
-            if self.stepped.len() > MAX_LEVELS {
-                break;
-            }
-            queue = group.cfs_rq;
-        }
+            (*queue, group)
+        }));
         Some(own)
     }
 

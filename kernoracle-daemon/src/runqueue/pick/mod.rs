@@ -28,7 +28,7 @@ use level::Queue;
 const MAX_LEVELS: usize = 8;
 
 /// What would be picked, in the two ways in which the current task can leave.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Picks {
     /// If the current task goes to sleep after its usual run time.
     pub if_sleeps: Option<Sym>,
@@ -78,6 +78,24 @@ struct Group {
     entity: Entity,
 }
 
+/// How many fair tasks wait for a CPU: where there is no choice, little has to be worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nobody,
+    One,
+    More,
+}
+
+impl Waiting {
+    fn of(queues: &RunQueues, cpu: u32) -> Self {
+        match &queues.cpu_ref(cpu).fair[..] {
+            [] => Self::Nobody,
+            [queue] if queue.is_lone() => Self::One,
+            _ => Self::More,
+        }
+    }
+}
+
 /// Scratch space of [`Picker::rank`], kept to be used again.
 #[derive(Clone, Debug, Default)]
 pub struct Picker {
@@ -85,6 +103,9 @@ pub struct Picker {
     groups: Vec<Group>,
     front: Vec<(Standing, u32)>,
     listed: Vec<Standing>,
+    /// The groups above the current task, from its own upwards, each behind the queue that it stands for.
+    above: Vec<(u32, Entity)>,
+    /// The same when it will have run for some time.
     stepped: Vec<(u32, Entity)>,
     delayed: Vec<Entity>,
     /// Queues from the root to the choice, as the last descent went.
@@ -105,15 +126,22 @@ pub struct Picker {
 impl Picker {
     /// The first of what waits for `cpu` in the scheduler's order, [`LISTED`] at most, and what would be picked.
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
+        self.rank_among(queues, cpu, run, Waiting::of(queues, cpu))
+    }
+
+    /// The same, as if so many waited or more.
+    fn rank_among(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        run: &Expected,
+        waiting: Waiting,
+    ) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
-        self.turns.clear();
-        let if_stays = current.and_then(|current| {
-            let advanced = self.advance(queues, current, Until::SliceEnd)?;
-            self.levels(queues, cpu, Some((current, advanced)));
-            self.descend(queues, cpu, Some((current, advanced)))
-        });
+        self.find_above(queues, current);
+        let if_stays = current.and_then(|current| self.if_stays(queues, cpu, current, waiting));
         // While it runs, the groups above it age, which counts when they are compared with others.
-        let (if_sleeps_early, if_sleeps_late, picked) = self.if_sleeps(queues, cpu, run);
+        let (if_sleeps_early, if_sleeps_late, picked) = self.if_sleeps(queues, cpu, run, waiting);
         self.picked = picked;
         self.picked_queue = self
             .picked
@@ -130,6 +158,38 @@ impl Picker {
             if_stays,
         };
         (&self.listed, picks)
+    }
+
+    /// The fair class's choice if the current task uses its slice up.
+    fn if_stays(
+        &mut self,
+        queues: &RunQueues,
+        cpu: u32,
+        current: Sym,
+        waiting: Waiting,
+    ) -> Option<Sym> {
+        let advanced = self.advance(queues, current, Until::SliceEnd)?;
+        if waiting == Waiting::Nobody {
+            return Some(current);
+        }
+        self.turns.clear();
+        self.levels(queues, cpu, Some((current, advanced)));
+        self.descend(queues, cpu, Some((current, advanced)))
+    }
+
+    fn find_above(&mut self, queues: &RunQueues, current: Option<Sym>) {
+        self.above.clear();
+        let fair = current.and_then(|current| queues.task(current).fair.as_ref());
+        let Some(mut queue) = fair.map(|fair| fair.own.cfs_rq) else {
+            return;
+        };
+        while let Some(&group) = queues.group(queue) {
+            self.above.push((queue, group));
+            if self.above.len() > MAX_LEVELS {
+                break;
+            }
+            queue = group.cfs_rq;
+        }
     }
 
     /// An entity that sleeps stays queued: it counts in the mean of a queue that holds something.
@@ -276,22 +336,14 @@ impl Picker {
     /// Finds the groups that keep the turn when the current task sleeps: below which something still waits. Such a group has not left its queue, and
     /// until its slice is used up nothing that waited beside it is preferred (`protect_slice` in `pick_eevdf`); since 6.14 it is the next buddy too, by
     /// `dequeue_entities`.
-    fn find_turns(&mut self, queues: &RunQueues, current: Option<Sym>) {
+    fn find_turns(&mut self) {
         self.turns.clear();
-        let Some(fair) = current.and_then(|current| queues.task(current).fair.as_ref()) else {
-            return;
-        };
-        let mut below = fair.own.cfs_rq;
         let mut holds = false;
-        for _ in 0..MAX_LEVELS {
-            let Some(group) = queues.group(below) else {
-                break;
-            };
-            holds |= self.find(below).is_some_and(|queue| queue.weight > 0);
+        for (below, group) in self.above.iter().take(MAX_LEVELS) {
+            holds |= self.find(*below).is_some_and(|queue| queue.weight > 0);
             if holds {
-                self.turns.push((group.cfs_rq, below));
+                self.turns.push((group.cfs_rq, *below));
             }
-            below = group.cfs_rq;
         }
     }
 
@@ -351,3 +403,6 @@ impl Picker {
         best.map(|(preference, _, sym)| (preference, sym))
     }
 }
+
+#[cfg(test)]
+mod tests;

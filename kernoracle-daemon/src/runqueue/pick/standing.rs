@@ -8,7 +8,7 @@ use crate::runqueue::{RunQueues, Sym};
 pub const LISTED: usize = 6;
 
 /// How a runnable task stands in its own queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub sym: Sym,
     /// 0 is the scheduler's choice, then the queue's order; tasks of queues that are not the choice come behind.
