@@ -160,6 +160,9 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
         ]);
     }
     let programs = undisturbed(Way::Programs);
+    let unwatched: Vec<&[f64]> = (ns.runs(Way::Nothing).iter())
+        .map(|row| &row.runs[..])
+        .collect();
     let added = |way: Way| against(way, |value, base| value - base);
     let (record, perf) = (added(Way::Record), added(Way::PerfSched));
     Part {
@@ -168,13 +171,14 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
             "`perf bench sched pipe -l {loops}` on CPU {}, {RUNS} times in a row behind one of {WARM_UP} loops that does not count, and what watches it (`--cpu`; perf's `-C`) on \
              the same CPU unless said; {rounds} rounds, in each all ways one after another; of the means of such rows the median, in \
              brackets the least and the most; differences and ratios are to the mean of two rows that nobody watched, right before and right behind. *Undisturbed*: the lower decile of the runs \
-             of all rows against that of all unwatched ones, for what disturbs a virtual machine only adds, in brackets the middle 90 % of a bootstrap over the rounds; what a watcher does less than twenty times a second is not in that (writing a file, predicting a burst). *In a pause*: the same programs are called and return at once (a switch is counted): \
+             of all rows against that of all unwatched ones, for what disturbs a virtual machine only adds, in brackets the middle 90 % of a bootstrap over the rounds; unwatched it is {:.0} ns; what a watcher does less than twenty times a second is not in that (writing a file, predicting a burst). *In a pause*: the same programs are called and return at once (a switch is counted): \
              no program at these trace points costs less (`kernoracle attach pause`). *eBPF programs only*: records are written, and taken \
              every 10 ms by a reader that looks at their headers and counts them (`kernoracle attach discard`). *counting*: one program on `sched_switch` that counts by \
              next comm in a hash map, what the bpftrace one-liner `tracepoint:sched:sched_switch {{ \
              @[args.next_comm] = count(); }}` does, but attached to the BTF trace point (`kernoracle attach \
              count`); bpftrace itself is not run.",
             setup.cpu,
+            undisturbed::level(&unwatched),
         ),
         tables: vec![table],
         goals: vec![
@@ -192,13 +196,14 @@ fn part(setup: &Setup<'_>, loops: u64, rounds: usize, ns: &Brackets<Series>) -> 
             },
         ],
         bars: vec![Bars {
-            title: "Pipe ping-pong on one CPU".to_owned(),
-            unit: "ns/switch".to_owned(),
+            title: "Pipe ping-pong on one CPU: added to an undisturbed switch".to_owned(),
+            unit: "ns".to_owned(),
             bars: WAYS
                 .iter()
-                .map(|&way| (way.name().to_owned(), median(way).median))
+                .filter(|way| **way != Way::Nothing)
+                .map(|&way| (way.name().to_owned(), undisturbed(way).median.max(0.0)))
                 .collect(),
-            reference: Some(median(Way::Nothing).median),
+            reference: Some(CAPTURE_NS),
         }],
     }
 }

@@ -28,13 +28,11 @@ pub struct Round<'a> {
 /// Without rounds.
 pub fn added(rounds: &[Round<'_>]) -> Spread {
     let of = |chosen: &[&Round<'_>]| {
-        let pool = |part: fn(&Round<'_>) -> Vec<f64>| {
-            quantile(
-                chosen.iter().flat_map(|round| part(round)).collect(),
-                UNDISTURBED,
-            )
-        };
-        pool(|round| round.watched.to_vec()) - pool(|round| round.unwatched.concat())
+        let watched: Vec<&[f64]> = chosen.iter().map(|round| round.watched).collect();
+        let unwatched: Vec<&[f64]> = (chosen.iter())
+            .flat_map(|round| round.unwatched.iter().copied())
+            .collect();
+        level(&watched) - level(&unwatched)
     };
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let draws = (0..DRAWS).map(|_| {
@@ -49,6 +47,15 @@ pub fn added(rounds: &[Round<'_>]) -> Spread {
         low: quantile(draws.clone(), TAIL),
         high: quantile(draws, 1.0 - TAIL),
     }
+}
+
+/// What the undisturbed runs of all rows take.
+///
+/// # Panics
+///
+/// Without runs.
+pub fn level(rows: &[&[f64]]) -> f64 {
+    quantile(rows.concat(), UNDISTURBED)
 }
 
 /// The value below which that share of all lies.
