@@ -448,8 +448,10 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         .unwrap();
         let mut events = collect_until(&mut capture, |events| {
             let of_load = wakers(events, |task| task.comm.bytes() == b"python3");
-            let wakings = of_load.iter().filter(|wake| wake.1 == WakeKind::Waking);
-            let (of_first, of_second): (Vec<_>, _) = wakings.partition(|wake| wake.2 != first);
+            let wakings = of_load
+                .into_iter()
+                .filter(|wake| wake.1 == WakeKind::Waking);
+            let (of_first, of_second): (Vec<_>, Vec<_>) = wakings.partition(|wake| wake.2 != first);
             of_first.len() > 200 && of_second.len() > 100
         });
         stop(&mut capture, &mut events);

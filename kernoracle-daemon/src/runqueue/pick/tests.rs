@@ -64,7 +64,7 @@ enum Step {
     Switch {
         prev: Task,
         sleeps: bool,
-        next: Option<Task>,
+        next: Option<Box<Task>>,
     },
 }
 
@@ -72,7 +72,7 @@ fn step(deadlines: bool) -> impl Strategy<Value = Step> {
     let switch = (
         task(deadlines),
         any::<bool>(),
-        proptest::option::weighted(0.7, task(deadlines)),
+        proptest::option::weighted(0.7, task(deadlines).prop_map(Box::new)),
     )
         .prop_map(|(prev, sleeps, next)| Step::Switch { prev, sleeps, next });
     prop_oneof![task(deadlines).prop_map(Step::Wake), switch]
@@ -106,7 +106,8 @@ fn take(queues: &mut RunQueues, ts_ns: u64, step: Step) {
                     ..prev
                 }
             };
-            let next = next.filter(|next| next.pid != pid).unwrap_or_else(idle);
+            let next = next.filter(|next| next.pid != pid);
+            let next = next.map_or_else(idle, |next| *next);
             let switch = Switch {
                 prev,
                 next,
