@@ -94,20 +94,22 @@ impl Kinds {
             .iter()
             .map(|candidate| kind(scene, candidate))
             .collect();
-        // Which candidates each row's kinds are, a bit for each.
-        let mut who = [[0_u32; CONTEXTS]; WIDTH];
+        // Which candidates each row's kinds are, a bit for each. All rows at once: most name nobody who is there.
+        let mut who = [[0_u32; LANES_OF_KINDS]; WIDTH];
         let mut odds = self.odds.clone();
-        for lane in odds.lanes() {
-            for (place, who) in who.iter_mut().enumerate() {
-                let named = odds.named[place][lane];
-                if named == NOBODY {
-                    continue;
+        for (at, kind) in kinds.iter().enumerate() {
+            for (who, named) in who.iter_mut().zip(&odds.named) {
+                for (who, named) in who.iter_mut().zip(named) {
+                    *who |= u32::from(named == kind) << at;
                 }
-                let same = kinds.iter().enumerate().filter(|(_, kind)| **kind == named);
-                let bits = same.fold(0, |bits, (at, _)| bits | 1 << at);
-                who[lane] = bits;
-                // Shared by all candidates of the kind.
-                odds.divide(place, lane, bits.count_ones().max(1) as f32);
+            }
+        }
+        for (place, who) in who.iter().enumerate() {
+            for (lane, bits) in who.iter().enumerate() {
+                if bits & bits.wrapping_sub(1) != 0 {
+                    // Shared by all candidates of the kind.
+                    odds.divide(place, lane, bits.count_ones() as f32);
+                }
             }
         }
         odds.work_out();
@@ -174,7 +176,8 @@ fn kind(scene: &Scene<'_>, candidate: &Candidate) -> u32 {
         let (first, last) = (x[c::FIRST_OF_ROLE] > 0.0, x[c::LAST_OF_ROLE] > 0.0);
         32 + bits([wakee, first, last, x[c::WOULD_WIN] > 0.0])
     };
-    (mix(u64::from(candidate.role) << 8 | u64::from(standing)) >> 32) as u32
+    let kind = (mix(u64::from(candidate.role) << 8 | u64::from(standing)) >> 32) as u32;
+    kind.min(NOBODY - 1)
 }
 
 #[cfg(test)]
