@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod both;
+pub mod capture;
 pub mod daemon;
 pub mod figures;
 pub mod limit;

@@ -197,3 +197,53 @@ http {{
         self.nginx.assert_running();
     }
 }
+
+/// Two processes that hand a byte back and forth, until killed.
+pub struct PingPong(Child);
+
+impl PingPong {
+    /// Both on CPU 0.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_on(0)
+    }
+
+    /// The second one on CPU `other`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no python3.
+    #[must_use]
+    pub fn start_on(other: u32) -> Self {
+        let script = "import os, sys
+a, b = os.pipe(), os.pipe()
+os.sched_setaffinity(0, [0])
+if os.fork() == 0:
+    os.sched_setaffinity(0, [int(sys.argv[1])])
+    os.close(a[1]); os.close(b[0])
+    while os.read(a[0], 1): os.write(b[1], b'x')
+    os._exit(0)
+while True:
+    os.write(a[1], b'x')
+    os.read(b[0], 1)";
+        let child = Command::new("python3")
+            .args(["-c", script, &other.to_string()])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3 runs");
+        Self(child)
+    }
+
+    /// The pid of the first one, which is on CPU 0.
+    pub fn first(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for PingPong {
+    fn drop(&mut self) {
+        // The other one ends when the pipe breaks: it holds no other end. Gone already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

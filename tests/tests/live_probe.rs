@@ -2,193 +2,14 @@
 
 use kernoracle::{
     priority,
-    probe::{Capture, Config, ProbeError, capabilities},
+    probe::{Capture, Config},
     trace::event::{Body, Event, Switch, Task, WakeKind},
 };
-use std::{
-    collections::HashMap,
-    process::{Child, Command, Stdio},
-    sync::{Mutex, MutexGuard},
-    thread,
-    time::{Duration, Instant},
+use kernoracle_tests::{
+    capture::{account, alone, collect, collect_until, config, stop, switches},
+    load::PingPong,
 };
-
-/// One capture at a time: each test's load would fill the other's ring.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn config() -> Config {
-    Config {
-        ring_bytes: 16 << 20,
-        cpus: Vec::new(),
-        include_self: false,
-        latency: Duration::from_millis(10),
-    }
-}
-
-/// `None`, with the reason printed, where this kernel or user cannot.
-fn alone() -> Option<MutexGuard<'static, ()>> {
-    let guard = ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let missing: Vec<_> = capabilities()
-        .into_iter()
-        .filter(|c| c.required && !c.ok)
-        .collect();
-    match missing.first() {
-        None => Some(guard),
-        Some(check) => {
-            println!("skipped: {}: {}", check.name, check.detail);
-            None
-        }
-    }
-}
-
-/// Two processes that hand a byte back and forth, until killed.
-struct PingPong(Child);
-
-impl PingPong {
-    /// Both on CPU 0.
-    fn start() -> Self {
-        Self::start_on(0)
-    }
-
-    /// The second one on CPU `other`.
-    fn start_on(other: u32) -> Self {
-        let script = "import os, sys
-a, b = os.pipe(), os.pipe()
-os.sched_setaffinity(0, [0])
-if os.fork() == 0:
-    os.sched_setaffinity(0, [int(sys.argv[1])])
-    os.close(a[1]); os.close(b[0])
-    while os.read(a[0], 1): os.write(b[1], b'x')
-    os._exit(0)
-while True:
-    os.write(a[1], b'x')
-    os.read(b[0], 1)";
-        let child = Command::new("python3")
-            .args(["-c", script, &other.to_string()])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("python3 runs");
-        Self(child)
-    }
-}
-
-impl Drop for PingPong {
-    fn drop(&mut self) {
-        // The other one ends when the pipe breaks: it holds no other end. Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn collect(capture: &mut Capture, time: Duration) -> Vec<Event> {
-    let mut events = Vec::new();
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        capture.wait().unwrap();
-        capture
-            .drain(10_000, &mut |event| events.push(event.clone()))
-            .unwrap();
-    }
-    events
-}
-
-/// How long a load may take to do what a test needs, on the slowest machine: one that is emulated beside others.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// As [`collect`], until that is `enough`.
-fn collect_until(capture: &mut Capture, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
-    let begun = Instant::now();
-    let mut events = Vec::new();
-    while !enough(&events) {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "too few events: {}",
-            events.len()
-        );
-        events.extend(collect(capture, Duration::from_millis(100)));
-    }
-    events
-}
-
-/// While nobody reads.
-fn sleep_until(enough: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !enough() {
-        assert!(begun.elapsed() < PATIENCE, "it does not come");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn stop(capture: &mut Capture, events: &mut Vec<Event>) {
-    capture.stop().unwrap();
-    capture
-        .drain(usize::MAX, &mut |event| events.push(event.clone()))
-        .unwrap();
-    let again = capture
-        .drain(usize::MAX, &mut |event| events.push(event.clone()))
-        .unwrap();
-    assert_eq!(
-        (again.events, again.backlog_bytes),
-        (0, 0),
-        "all was handed out"
-    );
-}
-
-/// `seen + lost == produced` for each CPU, by what was handed out; the losses.
-fn account(capture: &Capture, events: &[Event]) -> u64 {
-    let mut all_lost = 0;
-    for (cpu, counters) in capture.counters().unwrap().into_iter().enumerate() {
-        let (mut next_seq, mut seen, mut lost, mut switches, mut ts) = (0, 0, 0, 0, 0);
-        for event in events.iter().filter(|event| event.cpu as usize == cpu) {
-            assert_eq!(
-                event.seq, next_seq,
-                "cpu {cpu}: numbers without a hole: {event:?}"
-            );
-            assert!(event.ts_ns >= ts, "cpu {cpu}: time runs forward: {event:?}");
-            ts = event.ts_ns;
-            match event.body {
-                Body::Gap { lost: n } => {
-                    assert!(n > 0, "cpu {cpu}: an empty gap");
-                    lost += n;
-                    next_seq += n;
-                }
-                ref body => {
-                    switches += u64::from(matches!(body, Body::Switch(_)));
-                    seen += 1;
-                    next_seq += 1;
-                }
-            }
-        }
-        assert_eq!(
-            seen + lost,
-            counters.produced(),
-            "cpu {cpu}: {seen} seen, {lost} lost: {counters:?}"
-        );
-        assert_eq!(lost, counters.dropped, "cpu {cpu}: {counters:?}");
-        assert_eq!(
-            switches + counters.dropped_switches,
-            counters.switches,
-            "cpu {cpu}: switches: {counters:?}"
-        );
-        assert_eq!(counters.impossible, 0, "cpu {cpu}: {counters:?}");
-        all_lost += lost;
-    }
-    assert_eq!(capture.malformed(), 0);
-    assert_eq!(capture.recursion_misses().unwrap(), 0);
-    all_lost
-}
-
-fn switches(events: &[Event], cpu: u32) -> impl Iterator<Item = &Switch> {
-    events
-        .iter()
-        .filter(move |event| event.cpu == cpu)
-        .filter_map(|event| match &event.body {
-            Body::Switch(switch) => Some(switch),
-            _ => None,
-        })
-}
+use std::{collections::HashMap, process::Command, thread, time::Duration};
 
 /// Run time only grows; a fair task has a queue and a weight.
 fn check_task(task: &Task, run: &mut HashMap<u32, u64>) {
@@ -289,89 +110,6 @@ fn snapshot_has_the_tasks_that_slept_before() {
 }
 
 #[test]
-fn a_full_ring_loses_and_says_exactly_how_much() {
-    let Some(_alone) = alone() else { return };
-    let load = PingPong::start();
-    let small = Config {
-        ring_bytes: 64 * 1024,
-        ..config()
-    };
-    let mut capture = Capture::start(&small).unwrap();
-    let lost = |capture: &Capture| -> u64 {
-        let counters = capture.counters().unwrap();
-        counters.iter().map(|cpu| cpu.dropped).sum()
-    };
-    // Nobody reads: the ring fills.
-    sleep_until(|| lost(&capture) > 0);
-    let mut events = collect(&mut capture, Duration::from_millis(300));
-    let before = lost(&capture);
-    sleep_until(|| lost(&capture) > before);
-    // While the load still runs: the short record of its exit would fit where no switch does.
-    stop(&mut capture, &mut events);
-    drop(load);
-    let lost = account(&capture, &events);
-    assert!(lost > 0, "{:?}", capture.counters());
-    let tail = events.iter().rev().find(|event| event.cpu == 0).unwrap();
-    assert!(
-        matches!(tail.body, Body::Gap { .. }),
-        "the loss behind the last record: {tail:?}"
-    );
-}
-
-/// Nobody reads: it is the programs that end the burst.
-#[test]
-fn programs_begin_the_pause_before_more_is_queued_than_allowed() {
-    const ALLOWED: u64 = 64 << 10;
-    let Some(_alone) = alone() else { return };
-    let mut capture = Capture::start(&config()).unwrap();
-    let mut events = collect(&mut capture, Duration::from_millis(100));
-    capture.limit(ALLOWED);
-    assert!(!capture.paused().unwrap());
-    let load = PingPong::start();
-    sleep_until(|| {
-        let activity = capture.activity().unwrap();
-        activity.iter().map(|cpu| cpu.skipped).sum::<u64>() > 1000
-    });
-    assert!(capture.paused().unwrap());
-    let before = capture.read_bytes();
-    let drained = capture.drain(usize::MAX, &mut |event| events.push(event.clone()));
-    assert_eq!(drained.unwrap().backlog_bytes, 0);
-    // Forks and exits are recorded in a pause too.
-    let queued = capture.read_bytes() - before;
-    assert!((ALLOWED..2 * ALLOWED).contains(&queued), "{queued} bytes");
-    stop(&mut capture, &mut events);
-    drop(load);
-    assert_eq!(account(&capture, &events), 0);
-}
-
-#[test]
-fn programs_wake_the_reader_long_before_its_time() {
-    const LONG: Duration = Duration::from_secs(60);
-    let Some(_alone) = alone() else { return };
-    let mut capture = Capture::start(&Config {
-        ring_bytes: 256 * 1024,
-        latency: LONG,
-        ..config()
-    })
-    .unwrap();
-    let mut events = Vec::new();
-    let load = PingPong::start();
-    let begun = Instant::now();
-    // Again and again: what is looked for next is set back at each end of a drain.
-    for _ in 0..20 {
-        capture.wait().unwrap();
-        assert!(begun.elapsed() < LONG, "it was its time that woke it");
-        capture
-            .drain(usize::MAX, &mut |event| events.push(event.clone()))
-            .unwrap();
-    }
-    stop(&mut capture, &mut events);
-    drop(load);
-    assert!(switches(&events, 0).count() > 20 * 32);
-    account(&capture, &events);
-}
-
-#[test]
 fn own_switches_are_kept_when_asked_for() {
     let Some(_alone) = alone() else { return };
     let mut capture = Capture::start(&Config {
@@ -438,7 +176,7 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         return println!("skipped: there is one CPU");
     }
     let load = PingPong::start_on(1);
-    let first = load.0.id();
+    let first = load.first();
     thread::sleep(Duration::from_millis(300));
     for cpus in [vec![], vec![0]] {
         let mut capture = Capture::start(&Config {
@@ -490,32 +228,4 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         let elsewhere = of_second.iter().any(|wake| wake.0 != 0);
         assert!(cpus.is_empty() || !elsewhere, "CPU 0 alone is recorded");
     }
-}
-
-#[test]
-fn bad_configurations_are_refused_in_one_line() {
-    let refused = |config: Config| {
-        let error = Capture::start(&config).unwrap_err();
-        assert!(!error.to_string().contains('\n'), "{error}");
-        error
-    };
-    assert!(matches!(
-        refused(Config {
-            ring_bytes: 5000,
-            ..config()
-        }),
-        ProbeError::RingSize {
-            bytes: 5000,
-            suggestion: 8192,
-            ..
-        }
-    ));
-    let Some(_alone) = alone() else { return };
-    assert!(matches!(
-        refused(Config {
-            cpus: vec![0, 4096],
-            ..config()
-        }),
-        ProbeError::NoCpu { cpu: 4096, .. }
-    ));
 }

@@ -50,7 +50,7 @@ pub struct Args {
 
 /// Those that every `cargo xtask test` runs in the guest: what differs from kernel to kernel, in a few minutes. The others
 /// take longer where the CPU is emulated, and try more of the daemon than of the kernel.
-const QUICK: [&str; 3] = ["live_cli", "live_errors", "live_probe"];
+const QUICK: [&str; 4] = ["live_cli", "live_errors", "live_probe", "live_ring"];
 
 impl Args {
     /// The kernel that differs most from that of a machine of today.
