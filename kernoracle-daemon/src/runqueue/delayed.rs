@@ -72,7 +72,7 @@ impl RunQueues {
     /// `prev` has just gone to sleep on `cpu`, and its state is that of the switch: it, or a group above it, may stay queued.
     pub(super) fn delay(&mut self, cpu: u32, prev: Sym) {
         let task = self.task(prev);
-        let Some(fair) = task.fair.as_ref().filter(|_| task.prio >= 100) else {
+        let Some(fair) = task.in_fair_class() else {
             return;
         };
         let mut lags: arrayvec::ArrayVec<(u32, i64), MAX_PARENTS> = arrayvec::ArrayVec::new();

@@ -208,7 +208,7 @@ impl RunQueues {
     fn join_queue(&mut self, sym: Sym) {
         let task = &mut self.tasks[sym.slot()];
         let cpu = &mut self.cpus[task.cpu as usize];
-        let Some(fair) = task.fair.as_ref().filter(|_| task.prio >= 100) else {
+        let Some(fair) = task.in_fair_class() else {
             cpu.unfair.push(sym);
             return;
         };

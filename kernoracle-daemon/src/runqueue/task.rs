@@ -121,6 +121,11 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
+    /// Its state in the fair class, if it is in that.
+    pub(super) fn in_fair_class(&self) -> Option<&Fair> {
+        self.fair.as_ref().filter(|_| self.prio >= 100)
+    }
+
     pub(super) fn new(sym: Sym, pid: u32) -> Self {
         Self {
             sym,

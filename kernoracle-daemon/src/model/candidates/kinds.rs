@@ -177,6 +177,7 @@ fn kind(scene: &Scene<'_>, candidate: &Candidate) -> u32 {
         32 + bits([wakee, first, last, x[c::WOULD_WIN] > 0.0])
     };
     let kind = (mix(u64::from(candidate.role) << 8 | u64::from(standing)) >> 32) as u32;
+    // The number of empty places is no kind's.
     kind.min(NOBODY - 1)
 }
 

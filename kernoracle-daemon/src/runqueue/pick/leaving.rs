@@ -35,12 +35,7 @@ impl Picker {
         cpu: u32,
         run: &Expected,
         waiting: Waiting,
-    ) -> (Option<Sym>, Option<Sym>, Option<Sym>) {
-        self.turns.clear();
-        if waiting == Waiting::Nobody {
-            self.clear();
-            return (None, None, None);
-        }
+    ) -> [Option<Sym>; 3] {
         let current = queues.cpu_ref(cpu).current;
         let own = self.leave(queues, current, run.middle());
         self.levels(queues, cpu, None);
@@ -50,7 +45,7 @@ impl Picker {
             let leaving = own.and_then(|own| self.leaving(queues, current, own));
             self.join_delayed(leaving);
             let choice = self.descend(queues, cpu, None);
-            return (choice, choice, choice);
+            return [choice; 3];
         }
         self.keep();
         let [early, late] = [run.early(), run.late()].map(|ns| {
@@ -86,15 +81,7 @@ impl Picker {
             Choice::Of(choice) => choice,
             Choice::AsWithout => without,
         };
-        (choice(early), choice(late), middle)
-    }
-
-    /// Nothing waits.
-    fn clear(&mut self) {
-        self.queues.clear();
-        self.groups.clear();
-        self.delayed.clear();
-        self.path.clear();
+        [choice(early), choice(late), middle]
     }
 
     /// Steps the current task and the groups above it to where it has run for `ns`.
@@ -144,11 +131,7 @@ impl Picker {
     ) -> Option<Entity> {
         self.stepped.clear();
         let task = queues.task(current);
-        let fair = task.fair.as_ref()?;
-        if task.prio < 100 {
-            return None;
-        }
-        let mut own = fair.own;
+        let mut own = task.in_fair_class()?.own;
         let weight = own.weight.max(2);
         let slice_end = own.deadline.unwrap_or(own.vruntime.wrapping_add(TICK_NS));
         let left = (slice_end.wrapping_sub(own.vruntime) as i64).max(0) as u64;

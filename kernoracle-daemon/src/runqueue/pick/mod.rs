@@ -138,10 +138,16 @@ impl Picker {
         waiting: Waiting,
     ) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
-        self.find_above(queues, current);
-        let if_stays = current.and_then(|current| self.if_stays(queues, cpu, current, waiting));
-        // While it runs, the groups above it age, which counts when they are compared with others.
-        let (if_sleeps_early, if_sleeps_late, picked) = self.if_sleeps(queues, cpu, run, waiting);
+        let (if_stays, [if_sleeps_early, if_sleeps_late, picked]) = if waiting == Waiting::Nobody {
+            self.clear();
+            let fair = |current: &Sym| queues.task(*current).in_fair_class().is_some();
+            (current.filter(fair), [None; 3])
+        } else {
+            self.find_above(queues, current);
+            let if_stays = current.and_then(|current| self.if_stays(queues, cpu, current));
+            // While it runs, the groups above it age, which counts when they are compared with others.
+            (if_stays, self.if_sleeps(queues, cpu, run, waiting))
+        };
         self.picked = picked;
         self.picked_queue = self
             .picked
@@ -161,20 +167,20 @@ impl Picker {
     }
 
     /// The fair class's choice if the current task uses its slice up.
-    fn if_stays(
-        &mut self,
-        queues: &RunQueues,
-        cpu: u32,
-        current: Sym,
-        waiting: Waiting,
-    ) -> Option<Sym> {
+    fn if_stays(&mut self, queues: &RunQueues, cpu: u32, current: Sym) -> Option<Sym> {
         let advanced = self.advance(queues, current, Until::SliceEnd)?;
-        if waiting == Waiting::Nobody {
-            return Some(current);
-        }
         self.turns.clear();
         self.levels(queues, cpu, Some((current, advanced)));
         self.descend(queues, cpu, Some((current, advanced)))
+    }
+
+    /// Nothing waits.
+    fn clear(&mut self) {
+        self.queues.clear();
+        self.groups.clear();
+        self.delayed.clear();
+        self.path.clear();
+        self.turns.clear();
     }
 
     fn find_above(&mut self, queues: &RunQueues, current: Option<Sym>) {
