@@ -239,7 +239,7 @@ fn part(setup: &Setup<'_>, seconds: u64, rounds: usize, served: &Brackets<Served
             unit: "requests/s, times those with nothing".to_owned(),
             bars: WAYS
                 .iter()
-                .map(|&way| (way.name().to_owned(), ratio(way).median))
+                .map(|&way| (way.name().to_owned(), ratio(way).middle))
                 .collect(),
             reference: Some(LEFT),
         }],

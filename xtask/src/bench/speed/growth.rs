@@ -130,7 +130,7 @@ impl Points {
         let bars = |of: &dyn Fn(&Point) -> f64| {
             let points = self.0.iter().filter_map(|times| {
                 let first = times.first()?;
-                let median = Spread::of(&times.iter().map(of).collect::<Vec<f64>>()).median;
+                let median = Spread::of(&times.iter().map(of).collect::<Vec<f64>>()).middle;
                 let Point {
                     cpus,
                     tasks,

@@ -95,7 +95,8 @@ pub struct Measured {
 /// A figure that was measured several times.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    pub median: f64,
+    /// The median, where it does not say otherwise.
+    pub middle: f64,
     pub low: f64,
     pub high: f64,
 }
@@ -108,13 +109,13 @@ impl Spread {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len().is_multiple_of(2) {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
+        let half = sorted.len() / 2;
+        let middle = if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[half - 1], sorted[half])
         } else {
-            sorted[middle]
+            sorted[half]
         };
-        Self { median, low, high }
+        Self { middle, low, high }
     }
 
     /// Of each round, what `values` is to `base`, combined by `how`.
@@ -130,13 +131,13 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { median, low, high } = self;
-        let digits = match median.abs() {
+        let Self { middle, low, high } = self;
+        let digits = match middle.abs() {
             size if size < 10.0 => 3,
             size if size < 100.0 => 1,
             _ => 0,
         };
-        write!(f, "{median:.digits$} ({low:.digits$} to {high:.digits$})")
+        write!(f, "{middle:.digits$} ({low:.digits$} to {high:.digits$})")
     }
 }
 

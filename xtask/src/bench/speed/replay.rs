@@ -120,7 +120,7 @@ impl Played {
     }
 
     fn rate(&self) -> f64 {
-        self.spread(&|timing| timing.decisions_per_second).median
+        self.spread(&|timing| timing.decisions_per_second).middle
     }
 }
 
@@ -190,7 +190,7 @@ fn part(setup: &Setup<'_>, played: &[Played], points: &Points) -> Part {
         unreachable!("one for each of WAITING");
     };
     let most = |of: &dyn Fn(&Timing) -> f64| {
-        let medians = recorded.iter().map(|trace| trace.spread(of).median);
+        let medians = recorded.iter().map(|trace| trace.spread(of).middle);
         medians.fold(0.0, f64::max)
     };
     let p50 = most(&|timing| timing.at_switch_ns.p50_us());

@@ -43,7 +43,7 @@ pub fn added(rounds: &[Round<'_>]) -> Spread {
     });
     let draws: Vec<f64> = draws.collect();
     Spread {
-        median: of(&rounds.iter().collect::<Vec<_>>()),
+        middle: of(&rounds.iter().collect::<Vec<_>>()),
         low: quantile(draws.clone(), TAIL),
         high: quantile(draws, 1.0 - TAIL),
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_left_out() {
         let spread = added_to(&rounds(200.0));
-        assert!((185.0..215.0).contains(&spread.median), "{spread}");
+        assert!((185.0..215.0).contains(&spread.middle), "{spread}");
         assert!(
             spread.low > 175.0 && spread.high < 225.0,
             "three rounds of ten say so: {spread}"
