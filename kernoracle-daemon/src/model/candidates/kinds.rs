@@ -244,6 +244,25 @@ mod tests {
     }
 
     #[test]
+    fn each_candidate_gets_what_its_own_kind_got() {
+        let mut queues = RunQueues::new();
+        let mut kinds = Kinds::default();
+        let shell = woken(&mut queues, 1, "sh");
+        let others: Vec<Sym> = (["cat", "sed", "awk", "tee"].iter().zip(2..))
+            .map(|(name, pid)| woken(&mut queues, pid, name))
+            .collect();
+        // The first comes once, the second twice.
+        for target in [0, 1, 1, 2, 2, 2, 3, 3, 3, 3] {
+            predict(&mut kinds, &queues, shell, &others);
+            kinds.count(target);
+        }
+        let p = predict(&mut kinds, &queues, shell, &others);
+        for (p, came) in p.iter().zip(1_u8..) {
+            assert!((p - f32::from(came) / 10.5).abs() < 1e-6, "{came}: {p}");
+        }
+    }
+
+    #[test]
     fn behind_a_cut_nothing_is_counted() {
         let mut queues = RunQueues::new();
         let mut kinds = Kinds::default();
