@@ -163,6 +163,9 @@ impl Drop for Background {
     }
 }
 
+/// A thread that has used its budget up sleeps for so long at least.
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
+
 /// The thread. The learner is made here: what a step frees is memory of this thread's own arena.
 fn live(
     weights: Weights,
@@ -221,7 +224,8 @@ fn learn(
         let due = Duration::from_secs_f64(used as f64 / 1e9 / cpu_share.max(1e-6));
         let pause = due.saturating_sub(wall.elapsed());
         if !pause.is_zero() {
-            thread::park_timeout(pause);
+            // Waking is paid for too, and would put off the moment by as much as was slept.
+            thread::park_timeout(pause.max(LEAST_PAUSE));
             continue;
         }
         let step = {
