@@ -220,12 +220,9 @@ fn learn(
             thread::park();
             continue;
         }
-        // Sleeps until the budget covers what was used.
-        let due = Duration::from_secs_f64(used as f64 / 1e9 / cpu_share.max(1e-6));
-        let pause = due.saturating_sub(wall.elapsed());
+        let pause = pause(Duration::from_nanos(used), cpu_share, wall.elapsed());
         if !pause.is_zero() {
-            // Waking is paid for too, and would put off the moment by as much as was slept.
-            thread::park_timeout(pause.max(LEAST_PAUSE));
+            thread::park_timeout(pause);
             continue;
         }
         let step = {
@@ -247,6 +244,17 @@ fn learn(
                 shared.refused.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// Until the budget covers what was used. Waking is paid for too: with a sleep as short as that of what the last one cost, the next step would never come.
+fn pause(used: Duration, cpu_share: f64, elapsed: Duration) -> Duration {
+    let due = Duration::from_secs_f64(used.as_secs_f64() / cpu_share.max(1e-6));
+    let left = due.saturating_sub(elapsed);
+    if left.is_zero() {
+        left
+    } else {
+        left.max(LEAST_PAUSE)
     }
 }
 

@@ -43,6 +43,27 @@ fn it_takes_windows_and_gives_weights() {
 }
 
 #[test]
+fn waking_does_not_put_off_the_next_step_for_ever() {
+    let waking = Duration::from_micros(8);
+    for cpu_share in [0.001, 0.02, 0.05, 0.5] {
+        let (mut used, mut elapsed) = (Duration::from_millis(20), Duration::ZERO);
+        let mut wakes = 0;
+        loop {
+            let slept = pause(used, cpu_share, elapsed);
+            if slept.is_zero() {
+                break;
+            }
+            elapsed += slept + waking;
+            used += waking;
+            wakes += 1;
+            assert!(wakes < 5, "{cpu_share}: no end in sight");
+        }
+        let share = used.as_secs_f64() / elapsed.as_secs_f64();
+        assert!(share <= cpu_share, "{share} of {cpu_share}");
+    }
+}
+
+#[test]
 fn held_it_takes_nothing_and_comes_back() {
     let start = Arc::new(busy_weights(3));
     let background = Background::start(&start, 1, 1.0).expect("it starts");
