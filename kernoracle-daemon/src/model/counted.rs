@@ -7,10 +7,10 @@ use super::features::candidate as c;
 use super::numeric::ln;
 use super::odds::Odds;
 use super::situations::WOKEN;
-use super::vector::{LANES, Vector};
+use super::vector::Vector;
 use super::wakes::Wakes;
 use super::weights::shape::FEATURE_ROW;
-use crate::baseline::{Backoff, Contexts, Matches, ORDERS, Ranking, SITUATIONS, WIDTH};
+use crate::baseline::{Backoff, Contexts, Matches, ORDERS, Ranking, SITUATIONS};
 use crate::runqueue::{RunQueues, Sym};
 
 /// The counts' view of the present context.
@@ -19,8 +19,8 @@ pub struct Counted {
     /// By back-off to order 12.
     pub ranking: Ranking,
     pub wakes: Wakes,
-    /// A lane for each row in the order of [`ROWS`].
-    pub(super) odds: Odds<LANES>,
+    /// In the order of [`FEATURES_OF`].
+    pub(super) odds: Odds<ROWS>,
     longest: usize,
 }
 
@@ -32,8 +32,8 @@ impl Counted {
         self.ranking = Backoff::new(12).rank(&matches, alive, queues.live());
         self.wakes = wakes;
         self.longest = longest(&matches);
-        for (lane, order) in BY_ORDER.into_iter().enumerate() {
-            self.odds.set(lane, matches[order]);
+        for (row, order) in BY_ORDER.into_iter().enumerate() {
+            self.odds.set(row, matches[order]);
         }
         for (which, row) in contexts.situations().into_iter().enumerate() {
             self.odds.set(BY_ORDER.len() + which, row);
@@ -43,9 +43,9 @@ impl Counted {
 
     /// Takes what the counts say behind a wake-up.
     pub fn look_woken(&mut self, contexts: &Contexts) {
-        let row = contexts.situations()[WOKEN];
-        self.odds.set(BY_ORDER.len() + WOKEN, row);
-        self.odds.work_out();
+        let row = BY_ORDER.len() + WOKEN;
+        self.odds.set(row, contexts.situations()[WOKEN]);
+        self.odds.work_out_row(row);
     }
 
     /// Tasks in the longest context that is known; 0 if none is.
@@ -57,20 +57,20 @@ impl Counted {
     pub(super) fn unnamed(&self) -> Vector<FEATURE_ROW> {
         let mut x = Vector::ZERO;
         x[c::LOG_P] = log_p(self.ranking.rest);
-        for (lane, (_, sure)) in ROWS.into_iter().enumerate() {
+        for ((_, sure), odds) in FEATURES_OF.into_iter().zip(self.odds.stretched_unnamed()) {
             // 0 where the row is not known.
-            x[sure] = self.odds.stretched[WIDTH][lane];
+            x[sure] = *odds;
         }
         x
     }
 
-    /// Writes what the row of a lane says of the task in one of its places.
-    pub(super) fn write(&self, place: usize, lane: usize, x: &mut Vector<FEATURE_ROW>) {
-        let (plain, sure) = ROWS[lane];
+    /// Writes what a row says of the task in one of its places.
+    pub(super) fn write(&self, row: usize, place: usize, x: &mut Vector<FEATURE_ROW>) {
+        let (plain, sure) = FEATURES_OF[row];
         if let Some(plain) = plain {
-            x[plain] = self.odds.share[place][lane];
+            x[plain] = self.odds.share(row, place);
         }
-        x[sure] = self.odds.stretched[place][lane];
+        x[sure] = self.odds.stretched(row, place);
     }
 }
 
@@ -89,11 +89,14 @@ pub(super) fn log_p(p: f32) -> f32 {
 /// Indexes in [`ORDERS`] of those whose counts give features.
 const BY_ORDER: [usize; 5] = [0, 1, 3, 7, 8];
 const _: () = assert!(ORDERS[0] == 1 && ORDERS[1] == 2 && ORDERS[3] == 4 && ORDERS[7] == 8);
-const _: () = assert!(ORDERS[8] == 12 && BY_ORDER.len() + SITUATIONS == LANES);
+const _: () = assert!(ORDERS[8] == 12 && BY_ORDER.len() + SITUATIONS == ROWS);
+
+/// Rows that give features.
+pub(super) const ROWS: usize = 16;
 
 /// The features that each row gives, the plain probability and the stretched one: those of [`BY_ORDER`], then the situations in the order
 /// of [`super::situations`].
-const ROWS: [(Option<usize>, usize); LANES] = [
+const FEATURES_OF: [(Option<usize>, usize); ROWS] = [
     (Some(c::P1), c::SURE1),
     (None, c::SURE2),
     (Some(c::P4), c::SURE4),

@@ -18,7 +18,7 @@ const BITS: u32 = 13;
 /// Ways to tell what a moment has in common with earlier ones.
 const CONTEXTS: usize = 3;
 /// The same, as vector units like it.
-const LANES_OF_KINDS: usize = CONTEXTS.next_power_of_two();
+const ROWS_OF_KINDS: usize = CONTEXTS.next_power_of_two();
 /// Roles before the current one that are remembered.
 const ROLES: usize = 3;
 /// Of the eight runs that a task remembers.
@@ -36,8 +36,8 @@ pub(super) struct Kinds {
     table: Table,
     /// Of the present at-switch prediction.
     keys: Option<[u64; CONTEXTS]>,
-    /// A lane for each context.
-    odds: Odds<LANES_OF_KINDS>,
+    /// A row for each context.
+    odds: Odds<ROWS_OF_KINDS>,
     /// The roles that ran last, the latest first.
     roles: [u32; ROLES],
     /// Of each candidate of the present at-switch prediction.
@@ -80,8 +80,8 @@ impl Kinds {
 
     /// Looks up what is known. Apart from beginning, so that memory is on its way meanwhile.
     pub(super) fn look(&mut self) {
-        for (lane, key) in self.keys.into_iter().flatten().enumerate() {
-            self.odds.set(lane, self.table.get(key));
+        for (row, key) in self.keys.into_iter().flatten().enumerate() {
+            self.odds.set(row, self.table.get(key));
         }
     }
 
@@ -95,37 +95,36 @@ impl Kinds {
             .map(|candidate| kind(scene, candidate))
             .collect();
         // Which candidates each row's kinds are, a bit for each. All rows at once: most name nobody who is there.
-        let mut who = [[0_u32; LANES_OF_KINDS]; WIDTH];
+        let mut who = [[0_u32; WIDTH]; ROWS_OF_KINDS];
         let mut odds = self.odds.clone();
+        let named = odds.named.as_flattened();
         for (at, kind) in kinds.iter().enumerate() {
-            for (who, named) in who.iter_mut().zip(&odds.named) {
-                for (who, named) in who.iter_mut().zip(named) {
-                    *who |= u32::from(named == kind) << at;
-                }
+            for (who, named) in who.as_flattened_mut().iter_mut().zip(named) {
+                *who |= u32::from(named == kind) << at;
             }
         }
-        for (place, who) in who.iter().enumerate() {
-            for (lane, bits) in who.iter().enumerate() {
+        for (row, who) in who.iter().enumerate() {
+            for (place, bits) in who.iter().enumerate() {
                 if bits & bits.wrapping_sub(1) != 0 {
                     // Shared by all candidates of the kind.
-                    odds.divide(place, lane, bits.count_ones() as f32);
+                    odds.divide(row, place, bits.count_ones() as f32);
                 }
             }
         }
         odds.work_out();
-        for lane in odds.lanes() {
-            let (plain, sure) = BY_CONTEXT[lane];
-            let unnamed = odds.stretched[WIDTH][lane];
-            common[sure] = unnamed;
+        let unnamed = odds.stretched_unnamed();
+        for row in odds.rows() {
+            let (plain, sure) = BY_CONTEXT[row];
+            common[sure] = unnamed[row];
             for candidate in candidates.iter_mut() {
-                candidate.features[sure] = unnamed;
+                candidate.features[sure] = unnamed[row];
             }
-            for (place, who) in who.iter().enumerate() {
-                let mut bits = who[lane];
+            for (place, who) in who[row].iter().enumerate() {
+                let mut bits = *who;
                 while bits != 0 {
                     let x = &mut candidates[bits.trailing_zeros() as usize].features;
-                    x[plain] = odds.share[place][lane];
-                    x[sure] = odds.stretched[place][lane];
+                    x[plain] = odds.share(row, place);
+                    x[sure] = odds.stretched(row, place);
                     bits &= bits - 1;
                 }
             }

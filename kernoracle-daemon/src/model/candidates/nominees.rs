@@ -3,11 +3,9 @@
 
 use super::scene::Scene;
 use crate::baseline::WIDTH;
-use crate::model::counted::{Counted, log_p};
+use crate::model::counted::{Counted, ROWS, log_p};
 use crate::model::features::candidate as c;
 use crate::model::frame::Candidate;
-use crate::model::odds::NOBODY;
-use crate::model::vector::LANES;
 use crate::runqueue::{Standing, Status, Sym};
 use arrayvec::ArrayVec;
 
@@ -30,7 +28,7 @@ const DUE: f32 = 1.0;
 /// What a slot holds: 0, or the number of its entry and 1.
 type Code = u8;
 const NONE: Code = 0;
-const _: () = assert!(MOST < Code::MAX as usize && WIDTH * LANES <= u64::BITS as usize);
+const _: () = assert!(MOST < Code::MAX as usize && ROWS * WIDTH <= u64::BITS as usize);
 
 /// A task that is listed or may be.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +39,7 @@ struct Entry {
     weight: f32,
     /// Index among the candidates, once it is one.
     candidate: Option<u8>,
-    /// Bit `place * LANES + row`: that row of the counts names it in that place.
+    /// Bit `row * WIDTH + place`: that row of the counts names it in that place.
     named: u64,
     /// Its probability in the back-off's ranking, if it is there.
     ranked: Option<f32>,
@@ -122,17 +120,12 @@ impl Nominees {
             }
         }
         let odds = &counted.odds;
-        for lane in odds.lanes() {
-            let unnamed = odds.stretched[WIDTH][lane];
-            for place in 0..WIDTH {
-                let sym = odds.named[place][lane];
-                if sym == NOBODY {
-                    continue;
-                }
-                let votes = odds.stretched[place][lane] - unnamed;
-                if let Some(entry) = self.nominate(scene, Sym::from_raw(sym), votes) {
-                    entry.named |= 1 << (place * LANES + lane);
-                }
+        let unnamed = odds.stretched_unnamed();
+        for (row, place) in odds.all_named() {
+            let sym = Sym::from_raw(odds.named[row][place]);
+            let votes = odds.stretched(row, place) - unnamed[row];
+            if let Some(entry) = self.nominate(scene, sym, votes) {
+                entry.named |= 1 << (row * WIDTH + place);
             }
         }
         for (sym, p) in &counted.ranking.ranked {
@@ -217,7 +210,7 @@ impl Nominees {
             while named != 0 {
                 let bit = named.trailing_zeros() as usize;
                 named &= named - 1;
-                counted.write(bit / LANES, bit % LANES, x);
+                counted.write(bit / WIDTH, bit % WIDTH, x);
             }
             if let Some(p) = entry.ranked {
                 x[c::LOG_P] = log_p(p);
