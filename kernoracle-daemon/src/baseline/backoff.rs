@@ -5,9 +5,11 @@
 //! `d / (n + d)` to the next shorter one; below order 1 all living tasks are equal.
 
 use super::contexts::{Matches, ORDERS};
+use super::table::WIDTH;
+use arrayvec::ArrayVec;
 
 /// Tasks that a ranking holds.
-const RANKED: usize = 12;
+pub const RANKED: usize = 12;
 
 /// A back-off predictor up to a given order.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +21,7 @@ pub struct Backoff {
 #[derive(Clone, Debug, Default)]
 pub struct Ranking {
     /// Symbols and probabilities; the likeliest by the longest context first.
-    pub ranked: arrayvec::ArrayVec<(u32, f32), RANKED>,
+    pub ranked: ArrayVec<(u32, f32), RANKED>,
     /// Probability left for each task that is not in `ranked`.
     pub rest: f32,
 }
@@ -47,49 +49,101 @@ impl Ranking {
     }
 }
 
+/// What may come next by each context that is known: the successors that live, the commonest first, worked out once for all rankings.
+#[derive(Clone, Debug)]
+pub struct Successors {
+    /// Keys in the order of [`ORDERS`], [`NOBODY`] behind the last one.
+    rows: [[u64; WIDTH]; ORDERS.len()],
+    /// Different successors of each, the dead ones included.
+    distinct: [u16; ORDERS.len()],
+}
+
+/// Stands where nobody does.
+const NOBODY: u64 = u64::MAX;
+
+impl Default for Successors {
+    fn default() -> Self {
+        Self {
+            rows: [[NOBODY; WIDTH]; ORDERS.len()],
+            distinct: [0; ORDERS.len()],
+        }
+    }
+}
+
+impl Successors {
+    /// `alive` tells dead tasks, and the current one, apart.
+    pub fn of(matches: &Matches<'_>, alive: impl Fn(u32) -> bool) -> Self {
+        let mut all = Self::default();
+        for ((row, out), distinct) in matches.iter().zip(&mut all.rows).zip(&mut all.distinct) {
+            let Some(row) = row else { continue };
+            let (successors, counts) = row.places();
+            for place in 0..WIDTH {
+                let (sym, count) = (successors[place], counts[place]);
+                if count > 0 {
+                    *distinct += 1;
+                    if alive(sym) {
+                        out[place] = key(sym, count);
+                    }
+                }
+            }
+            sort(out);
+        }
+        all
+    }
+}
+
+/// Less for greater counts, then for less symbols.
+fn key(sym: u32, count: u16) -> u64 {
+    u64::from(!count) << 32 | u64::from(sym)
+}
+
+/// Sym and count.
+fn unkey(key: u64) -> (u32, u16) {
+    (key as u32, !((key >> 32) as u16))
+}
+
+/// Sorts without a branch: five exchanges are enough for four.
+fn sort(keys: &mut [u64; WIDTH]) {
+    for (a, b) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
+        let (less, more) = (keys[a].min(keys[b]), keys[a].max(keys[b]));
+        (keys[a], keys[b]) = (less, more);
+    }
+}
+
 impl Backoff {
     /// Contexts of up to `longest` tasks.
     pub fn new(longest: usize) -> Self {
         Self { longest }
     }
 
-    /// Distribution over what comes next. `alive` tells dead tasks, and the current one, apart; `living` is how many
-    /// tasks there are.
-    pub fn rank(
-        &self,
-        matches: &Matches<'_>,
-        alive: impl Fn(u32) -> bool,
-        living: usize,
-    ) -> Ranking {
+    /// Distribution over what comes next; `living` is how many tasks there are.
+    pub fn rank(&self, successors: &Successors, living: usize) -> Ranking {
         let mut ranking = Ranking::default();
         let mut left = 1.0_f32;
-        for (i, row) in matches.iter().enumerate().rev() {
-            if ORDERS[i] > self.longest {
+        let rows = successors.rows.iter().zip(successors.distinct);
+        for ((row, distinct), order) in rows.zip(ORDERS).rev() {
+            if order > self.longest || row[0] == NOBODY {
                 continue;
             }
-            let Some(row) = row else { continue };
             // Exclusion: what a longer context has named is not named again.
-            let fresh = |sym: u32| alive(sym) && ranking.rank(sym).is_none();
-            let mut named: arrayvec::ArrayVec<(u32, u16), { super::table::WIDTH }> =
-                row.successors().filter(|(sym, _)| fresh(*sym)).collect();
+            let mut named: ArrayVec<(u32, u16), WIDTH> = ArrayVec::new();
+            let mut kept = 0_u16;
+            for &key in row.iter().take_while(|key| **key != NOBODY) {
+                let (sym, count) = unkey(key);
+                if ranking.rank(sym).is_none() {
+                    named.push((sym, count));
+                    kept += count;
+                }
+            }
             if named.is_empty() {
                 continue;
             }
-            if named.len() > 1 {
-                named.sort_unstable_by_key(|(sym, count)| (std::cmp::Reverse(*count), *sym));
-            }
-            let kept: u16 = named.iter().map(|(_, count)| *count).sum();
-            let escape = f32::from(row.distinct().max(1));
+            let escape = f32::from(distinct);
             let whole = f32::from(kept) + escape;
-            for (sym, count) in named {
-                if ranking
-                    .ranked
-                    .try_push((sym, left * f32::from(count) / whole))
-                    .is_err()
-                {
-                    break;
-                }
-            }
+            let room = ranking.ranked.remaining_capacity();
+            let p = |count: u16| left * f32::from(count) / whole;
+            let named = named.iter().take(room);
+            (ranking.ranked).extend(named.map(|&(sym, count)| (sym, p(count))));
             left *= escape / whole;
         }
         let others = living.saturating_sub(ranking.ranked.len()).max(1);
@@ -159,7 +213,7 @@ mod tests {
             };
             contexts.look();
             let guess = Backoff::new(8)
-                .rank(&contexts.matches(), |_| true, 9)
+                .rank(&Successors::of(&contexts.matches(), |_| true), 9)
                 .first();
             let want = exact.guess(8);
             if let (Some(guess), Some(want)) = (guess, want) {
@@ -190,7 +244,7 @@ mod tests {
         }
         let living = 6;
         contexts.look();
-        let ranking = Backoff::new(8).rank(&contexts.matches(), |_| true, living);
+        let ranking = Backoff::new(8).rank(&Successors::of(&contexts.matches(), |_| true), living);
         // The longest context seen before, (3, 1, 2), was followed by 4.
         assert_eq!(ranking.first(), Some(sym(4).raw()));
         let named: f32 = ranking.ranked.iter().map(|(_, p)| p).sum();
@@ -206,7 +260,7 @@ mod tests {
             contexts.push(sym(i), true);
         }
         contexts.look();
-        let ranking = Backoff::new(1).rank(&contexts.matches(), |_| true, 4);
+        let ranking = Backoff::new(1).rank(&Successors::of(&contexts.matches(), |_| true), 4);
         assert!((ranking.p(sym(2).raw()) - 2.0 / 5.0).abs() < 1e-6);
         assert!((ranking.p(sym(3).raw()) - 1.0 / 5.0).abs() < 1e-6);
         // 2/5 is left for the two unnamed of four and one that is new.

@@ -5,7 +5,7 @@ mod contexts;
 mod ppm;
 mod table;
 
-pub use backoff::{Backoff, Ranking};
+pub use backoff::{Backoff, RANKED, Ranking, Successors};
 pub use contexts::{Contexts, Matches, ORDERS, SITUATIONS, SituationMatches};
 pub use ppm::Ppm;
 pub use table::{Place, Row, Table, WIDTH};

@@ -53,11 +53,6 @@ impl Row {
         0.2 + 0.25 * f32::from(self.total.saturating_sub(kept))
     }
 
-    /// How many different successors are kept.
-    pub fn distinct(&self) -> u16 {
-        self.counts.iter().filter(|count| **count > 0).count() as u16
-    }
-
     fn add(&mut self, sym: u32) {
         self.total += 1;
         if self.total == u16::MAX {

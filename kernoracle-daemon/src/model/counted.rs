@@ -4,20 +4,27 @@
 //! and every candidate starts from it; then each row goes to the few that it names.
 
 use super::features::candidate as c;
-use super::numeric::ln;
+use super::numeric::{ln, lns};
 use super::odds::Odds;
 use super::situations::WOKEN;
 use super::vector::Vector;
 use super::wakes::Wakes;
 use super::weights::shape::FEATURE_ROW;
-use crate::baseline::{Backoff, Contexts, Matches, ORDERS, Ranking, SITUATIONS};
+use crate::baseline::{
+    Backoff, Contexts, Matches, ORDERS, RANKED, Ranking, SITUATIONS, Successors,
+};
 use crate::runqueue::{RunQueues, Sym};
 
 /// The counts' view of the present context.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
+    /// Who has followed, by order.
+    pub successors: Successors,
     /// By back-off to order 12.
     pub ranking: Ranking,
+    /// `LOG_P` of each that is ranked, and of all others.
+    log_p: [f32; RANKED],
+    log_rest: f32,
     pub wakes: Wakes,
     /// In the order of [`FEATURES_OF`].
     pub(super) odds: Odds<ROWS>,
@@ -29,7 +36,14 @@ impl Counted {
     pub fn look(&mut self, contexts: &Contexts, wakes: Wakes, queues: &RunQueues, current: Sym) {
         let matches = contexts.matches();
         let alive = |sym: u32| sym != current.raw() && queues.get(Sym::from_raw(sym)).is_some();
-        self.ranking = Backoff::new(12).rank(&matches, alive, queues.live());
+        self.successors = Successors::of(&matches, alive);
+        self.ranking = Backoff::new(12).rank(&self.successors, queues.live());
+        let mut p = [1.0; RANKED];
+        for (p, (_, ranked)) in p.iter_mut().zip(&self.ranking.ranked) {
+            *p = ranked.max(LEAST_P);
+        }
+        self.log_p = lns(p).map(|ln| ln / 4.0);
+        self.log_rest = ln(self.ranking.rest.max(LEAST_P)) / 4.0;
         self.wakes = wakes;
         self.longest = longest(&matches);
         for (row, order) in BY_ORDER.into_iter().enumerate() {
@@ -49,19 +63,29 @@ impl Counted {
     }
 
     /// Tasks in the longest context that is known; 0 if none is.
-    pub(super) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         self.longest
     }
 
     /// The features of a task that no count names.
     pub(super) fn unnamed(&self) -> Vector<FEATURE_ROW> {
         let mut x = Vector::ZERO;
-        x[c::LOG_P] = log_p(self.ranking.rest);
+        x[c::LOG_P] = self.log_rest;
         for ((_, sure), odds) in FEATURES_OF.into_iter().zip(self.odds.stretched_unnamed()) {
             // 0 where the row is not known.
             x[sure] = *odds;
         }
         x
+    }
+
+    /// `LOG_P` of the task in a place of the ranking.
+    pub(super) fn log_p(&self, place: usize) -> f32 {
+        self.log_p[place]
+    }
+
+    /// `LOG_P` of all others.
+    pub(super) fn log_rest(&self) -> f32 {
+        self.log_rest
     }
 
     /// Writes what a row says of the task in one of its places.
@@ -81,10 +105,8 @@ fn longest(matches: &Matches<'_>) -> usize {
         .map_or(0, |i| ORDERS[i])
 }
 
-/// `LOG_P` of a probability.
-pub(super) fn log_p(p: f32) -> f32 {
-    ln(p.max(1e-6)) / 4.0
-}
+/// Less is taken for this.
+const LEAST_P: f32 = 1e-6;
 
 /// Indexes in [`ORDERS`] of those whose counts give features.
 const BY_ORDER: [usize; 5] = [0, 1, 3, 7, 8];

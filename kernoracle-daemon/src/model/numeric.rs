@@ -7,7 +7,7 @@
 
 /// Natural logarithm of a positive number, absolute error below 1e-4 (relative error near 1 is not the aim).
 #[inline(always)]
-pub fn ln(x: f32) -> f32 {
+pub const fn ln(x: f32) -> f32 {
     // x = 2^e m with m in [1, 2): ln x = e ln 2 + ln m, and ln m = 2 atanh((m - 1) / (m + 1)).
     let bits = x.to_bits();
     let exponent = (bits >> 23) as i32 - 127;
@@ -50,10 +50,29 @@ pub fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
+/// [`ln`] of each of some numbers, several at a time.
+#[inline(always)]
+pub fn lns<const N: usize>(mut x: [f32; N]) -> [f32; N] {
+    for x in &mut x {
+        *x = ln(*x);
+    }
+    x
+}
+
 /// A duration in ns on a scale on which 1 us, 1 ms and 1 s are about 0.1, 0.7 and 1.4.
 pub fn log_time(ns: u64) -> f32 {
+    ln(before_log(ns)) * 0.1
+}
+
+/// [`log_time`] of each of some durations, several at a time.
+#[inline(always)]
+pub fn log_times<const N: usize>(ns: [u64; N]) -> [f32; N] {
+    lns(ns.map(before_log)).map(|ln| ln * 0.1)
+}
+
+fn before_log(ns: u64) -> f32 {
     // Of signed numbers the conversion is one instruction; 2^63 ns are 292 years.
-    ln(1.0 + ns.cast_signed().max(0) as f32 * 1e-3) * 0.1
+    1.0 + ns.cast_signed().max(0) as f32 * 1e-3
 }
 
 /// A count on a scale on which 0, 1, 10 and 100 are about 0, .2, .6 and 1.2.

@@ -81,18 +81,18 @@ impl Oracle {
         let state = self.cpus[cpu as usize]
             .as_deref_mut()
             .expect("made before it is predicted for");
-        let alive = |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
-        let matches = state.contexts.matches();
-        state.order1 = Backoff::new(1).rank(&matches, alive, self.queues.live());
-        let [.., twelve] = &matches;
-        if twelve.is_some() {
-            state.backoff8 = Backoff::new(8).rank(&matches, alive, self.queues.live());
+        let (successors, living) = (&state.counted.successors, self.queues.live());
+        state.order1 = Backoff::new(1).rank(successors, living);
+        if state.counted.longest() > 8 {
+            state.backoff8 = Backoff::new(8).rank(successors, living);
         } else {
-            // Nothing of order 12 is known: it is the back-off of the model's counts.
+            // Nothing longer is known: it is the back-off of the model's counts.
             state.backoff8.clone_from(&state.counted.ranking);
         }
         if let Some(ppm8) = &mut state.ppm8 {
-            ppm8.predict(alive, self.queues.live());
+            let alive =
+                |sym: u32| sym != next.raw() && self.queues.get(Sym::from_raw(sym)).is_some();
+            ppm8.predict(alive, living);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Sym;
 use super::tree::{Key, Tree};
 use crate::trace::event::Entity;
+use std::cell::Cell;
 
 /// A task without a deadline (before 6.6) is always eligible.
 const ALWAYS: i64 = i64::MIN;
@@ -22,6 +23,15 @@ pub struct FairQueue {
     preferred: Tree,
     by_vruntime: Tree,
     deadlines: usize,
+    /// The first in either order, once it was asked for.
+    first: Cell<Option<First>>,
+}
+
+/// The least vruntime and the earliest deadline, relative to the base; the greatest number where there is none.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    vruntime: i64,
+    deadline: i64,
 }
 
 impl FairQueue {
@@ -68,6 +78,7 @@ impl FairQueue {
         self.preferred.insert(preferred, low);
         self.by_vruntime.insert(vruntime, low);
         self.deadlines += usize::from(entity.deadline.is_some());
+        self.first.set(None);
         self.weigh(entity, 1);
     }
 
@@ -80,18 +91,32 @@ impl FairQueue {
         );
         debug_assert!(one && other, "a queued task is in both orders");
         self.deadlines -= usize::from(entity.deadline.is_some());
+        self.first.set(None);
         self.weigh(entity, -1);
     }
 
     pub(super) fn least_vruntime(&self) -> i64 {
-        self.by_vruntime.first().map_or(i64::MAX, |key| key.order)
+        self.first().vruntime
     }
 
     pub(super) fn earliest_deadline(&self) -> i64 {
-        match self.preferred.first() {
-            Some(key) if self.deadlines > 0 => key.order,
-            _ => i64::MAX,
-        }
+        self.first().deadline
+    }
+
+    fn first(&self) -> First {
+        self.first.get().unwrap_or_else(|| {
+            let order = |tree: &Tree| tree.first().map_or(i64::MAX, |key| key.order);
+            let first = First {
+                vruntime: order(&self.by_vruntime),
+                deadline: if self.deadlines > 0 {
+                    order(&self.preferred)
+                } else {
+                    i64::MAX
+                },
+            };
+            self.first.set(Some(first));
+            first
+        })
     }
 
     /// The preferred task if all up to the vruntime `limit` are eligible: its preference, since when it waits, and which it is.

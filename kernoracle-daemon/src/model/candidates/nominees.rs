@@ -3,7 +3,7 @@
 
 use super::scene::Scene;
 use crate::baseline::WIDTH;
-use crate::model::counted::{Counted, ROWS, log_p};
+use crate::model::counted::{Counted, ROWS};
 use crate::model::features::candidate as c;
 use crate::model::frame::Candidate;
 use crate::runqueue::{Standing, Status, Sym};
@@ -41,8 +41,8 @@ struct Entry {
     candidate: Option<u8>,
     /// Bit `row * WIDTH + place`: that row of the counts names it in that place.
     named: u64,
-    /// Its probability in the back-off's ranking, if it is there.
-    ranked: Option<f32>,
+    /// Its place in the back-off's ranking, if it is there.
+    ranked: Option<u8>,
 }
 
 /// Who is listed or may be.
@@ -128,9 +128,9 @@ impl Nominees {
                 entry.named |= 1 << (row * WIDTH + place);
             }
         }
-        for (sym, p) in &counted.ranking.ranked {
+        for (place, (sym, p)) in (0..).zip(&counted.ranking.ranked) {
             if let Some(entry) = self.nominate(scene, Sym::from_raw(*sym), RANKED * p) {
-                entry.ranked = Some(*p);
+                entry.ranked = Some(place);
             }
         }
         for (place, sym) in recent.iter().enumerate() {
@@ -212,8 +212,8 @@ impl Nominees {
                 named &= named - 1;
                 counted.write(bit / WIDTH, bit % WIDTH, x);
             }
-            if let Some(p) = entry.ranked {
-                x[c::LOG_P] = log_p(p);
+            if let Some(place) = entry.ranked {
+                x[c::LOG_P] = counted.log_p(usize::from(place));
             }
         }
     }

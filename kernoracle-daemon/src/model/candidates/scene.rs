@@ -1,11 +1,11 @@
 //! What a candidate is described by.
 
-use super::{FIRST_RUN_NS, KNOWN, LEAVERS};
-use crate::model::counted::{Counted, log_p};
+use super::{BEHIND, FIRST_RUN_NS, KNOWN, LEAVERS};
+use crate::model::counted::Counted;
 use crate::model::features::{candidate as c, situation as s};
 use crate::model::frame::{Candidate, View};
 use crate::model::mixer::SELECTORS;
-use crate::model::numeric::{ln, log_time};
+use crate::model::numeric::{ln, lns, log_time, log_times};
 use crate::model::vector::Vector;
 use crate::model::weights::shape::FEATURE_ROW;
 use crate::runqueue::{CODE, Expected, Picks, RunQueues, Standing, Status, Sym, TaskInfo};
@@ -38,14 +38,26 @@ pub(super) fn flag(condition: bool) -> f32 {
     f32::from(u8::from(condition))
 }
 
+/// `LOG_PLACE` of each place in the scheduler's order.
+const LOG_PLACES: [f32; BEHIND + 1] = {
+    let mut logs = [0.0; BEHIND + 1];
+    let mut place = 0;
+    while place <= BEHIND {
+        logs[place] = ln(1.0 + place as f32) / 4.0;
+        place += 1;
+    }
+    logs
+};
+
 impl Scene<'_> {
-    pub(super) fn since(&self, then_ns: Option<u64>) -> f32 {
-        log_time(then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then)))
+    /// ns since then; ten seconds if that was not seen.
+    pub(super) fn since_ns(&self, then_ns: Option<u64>) -> u64 {
+        then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then))
     }
 
     /// The candidates that are no task yet, or none in particular.
     pub(super) fn stand_ins(&self, view: &mut View) {
-        let rest = log_p(self.counted.ranking.rest);
+        let rest = self.counted.log_rest();
         let Candidate { features: x, .. } = view.push(None, &Vector::ZERO, &self.current.code, 0);
         x[c::CHILD] = 1.0;
         x[c::FORKS] = self.current.forks.min(1.0);
@@ -67,8 +79,36 @@ impl Scene<'_> {
         let entered = cpu.current_since_ns.unwrap_or(self.now_ns);
         let out = &mut view.situation;
         let median = current.runs.median();
+        let (quartile1, quartile3) = current
+            .runs
+            .quartiles()
+            .unwrap_or((FIRST_RUN_NS, FIRST_RUN_NS));
+        let slice_left = current.fair.as_ref().and_then(|fair| {
+            let deadline = fair.own.deadline?;
+            Some((deadline.wrapping_sub(fair.own.vruntime) as i64).max(0) as u64)
+        });
+        let [
+            last_run,
+            quartile1,
+            quartile3,
+            expected,
+            early,
+            late,
+            left,
+            elapsed,
+        ] = log_times([
+            current.runs.last().unwrap_or(FIRST_RUN_NS),
+            quartile1,
+            quartile3,
+            self.run.middle(),
+            self.run.run_ns[0],
+            self.run.run_ns[2],
+            slice_left.unwrap_or(0),
+            self.now_ns.saturating_sub(entered),
+        ]);
+        let [waiting, wakes] = lns([1.0 + self.waiting as f32, 1.0 + cpu.wakes as f32]);
         out[s::ONE] = 1.0;
-        out[s::WAITING] = ln(1.0 + self.waiting as f32) / 4.0;
+        out[s::WAITING] = waiting / 4.0;
         out[s::NONE_WAITS] = flag(self.waiting == 0);
         out[s::ONE_WAITS] = flag(self.waiting == 1);
         out[s::CURRENT_IDLE] = flag(current.pid == 0);
@@ -77,29 +117,20 @@ impl Scene<'_> {
         out[s::CURRENT_VOLUNTARY] = current.voluntary;
         out[s::NEW] = flag(median.is_none());
         out[s::MEDIAN_RUN] = current.runs.log_median().unwrap_or(first_run());
-        out[s::LAST_RUN] = log_time(current.runs.last().unwrap_or(FIRST_RUN_NS));
-        let (quartile1, quartile3) = current
-            .runs
-            .quartiles()
-            .unwrap_or((FIRST_RUN_NS, FIRST_RUN_NS));
-        out[s::QUARTILE1_RUN] = log_time(quartile1);
-        out[s::QUARTILE3_RUN] = log_time(quartile3);
-        let expected = log_time(self.run.middle());
+        out[s::LAST_RUN] = last_run;
+        out[s::QUARTILE1_RUN] = quartile1;
+        out[s::QUARTILE3_RUN] = quartile3;
         out[s::EXPECTED_RUN] = expected;
-        out[s::EXPECTED_SPREAD] = log_time(self.run.run_ns[2]) - log_time(self.run.run_ns[0]);
-        let slice_left = current.fair.as_ref().and_then(|fair| {
-            let deadline = fair.own.deadline?;
-            Some((deadline.wrapping_sub(fair.own.vruntime) as i64).max(0) as u64)
-        });
-        if let Some(left) = slice_left {
-            out[s::SLICE_LEFT] = log_time(left);
-            out[s::RUN_AGAINST_SLICE] = (expected - out[s::SLICE_LEFT]).clamp(-1.0, 1.0);
+        out[s::EXPECTED_SPREAD] = late - early;
+        if slice_left.is_some() {
+            out[s::SLICE_LEFT] = left;
+            out[s::RUN_AGAINST_SLICE] = (expected - left).clamp(-1.0, 1.0);
         }
         out[s::MATCH] = self.counted.longest() as f32 / 12.0;
         out[s::TOP_P] = self.counted.ranking.ranked.first().map_or(0.0, |(_, p)| *p);
         out[s::REFINED] = flag(refined);
-        out[s::ELAPSED] = log_time(self.now_ns.saturating_sub(entered));
-        out[s::WAKES] = ln(1.0 + cpu.wakes as f32) / 4.0;
+        out[s::ELAPSED] = elapsed;
+        out[s::WAKES] = wakes / 4.0;
 
         let waiting = match self.waiting {
             0 => 0,
@@ -141,15 +172,29 @@ impl Scene<'_> {
             x[c::SAME_GROUP] = flag(own.own.cfs_rq == current.own.cfs_rq);
             x[c::DELAYED] = flag(asleep && own.delayed == Some(true));
         }
+        let (vruntime_ns, deadline_ns) = standing.map_or((0, 0), |(_, standing)| {
+            (standing.vruntime_above_ns, standing.deadline_above_ns)
+        });
+        // How long it has slept is asked of those of which the order is not.
+        let first_ns = if runnable {
+            vruntime_ns
+        } else {
+            self.now_ns.saturating_sub(task.since_ns)
+        };
+        let [first, deadline, since_woken, since_left] = log_times([
+            first_ns,
+            deadline_ns,
+            self.since_ns(task.woken_ns),
+            self.since_ns(task.left_ns),
+        ]);
         if let Some((place, standing)) = standing {
-            let place = place as f32;
-            x[c::PLACE] = 1.0 / (1.0 + place);
-            x[c::LOG_PLACE] = ln(1.0 + place) / 4.0;
-            x[c::VRUNTIME_ABOVE] = log_time(standing.vruntime_above_ns);
-            x[c::DEADLINE_ABOVE] = log_time(standing.deadline_above_ns);
+            x[c::PLACE] = 1.0 / (1.0 + place as f32);
+            x[c::LOG_PLACE] = LOG_PLACES[place];
+            x[c::VRUNTIME_ABOVE] = first;
+            x[c::DEADLINE_ABOVE] = deadline;
             x[c::ELIGIBLE] = flag(standing.eligible);
             x[c::GROUP_PICKED] = flag(standing.group_picked);
-            x[c::SINCE_WOKEN] = self.since(task.woken_ns);
+            x[c::SINCE_WOKEN] = since_woken;
             let entered = self.current_since_ns.unwrap_or(self.now_ns);
             x[c::WOKEN_NOW] = flag(
                 task.woken_ns.is_some_and(|woken| woken >= entered) && task.since_ns >= entered,
@@ -165,7 +210,7 @@ impl Scene<'_> {
             x[c::PICK_IF_STAYS_LIKELY] = 1.0 - self.current.voluntary;
         }
         if !idle {
-            x[c::SINCE_LEFT] = self.since(task.left_ns);
+            x[c::SINCE_LEFT] = since_left;
             x[c::JUST_LEFT] = flag(task.left_ns.is_some() && task.left_ns == self.current_since_ns);
             x[c::LEFT_RUNNABLE] = flag(task.last_left_runnable);
             x[c::WOKEN_BY_CURRENT] = flag(task.waker == Some(self.current.sym));
@@ -174,8 +219,7 @@ impl Scene<'_> {
             x[c::MEDIAN_RUN] = task.runs.log_median().unwrap_or(first_run());
             x[c::NEVER_RAN] = flag(task.switches == 0);
             if let (true, Some(median)) = (asleep, task.sleeps.log_median()) {
-                let slept = self.now_ns.saturating_sub(task.since_ns);
-                x[c::OVERDUE] = (3.0 * (log_time(slept) - median)).clamp(-1.0, 1.0);
+                x[c::OVERDUE] = (3.0 * (first - median)).clamp(-1.0, 1.0);
             }
         }
     }

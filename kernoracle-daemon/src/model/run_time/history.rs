@@ -1,5 +1,10 @@
 //! The last runs in one context, and how well their median has foretold the next one.
 
+#![expect(
+    clippy::inline_always,
+    reason = "compiled once for each set of vector instructions, with the function that it is part of"
+)]
+
 /// Runs that a history holds.
 pub(super) const LEN: usize = 16;
 /// A record of errors follows its last ten entries, and is their plain mean until there are ten.
@@ -23,12 +28,26 @@ pub(super) struct History {
 
 impl History {
     /// Adds a run; the oldest leaves once 16 are there.
+    #[inline]
     pub(super) fn push(&mut self, value: f32) {
+        self.push_by(value, Self::place);
+    }
+
+    /// The same, where `place` puts the value into its place among the sorted ones.
+    #[inline(always)]
+    fn push_by(&mut self, value: f32, place: impl Fn(&mut Self, f32)) {
         if let Some(median) = self.median() {
             let error = distance(median, value);
             self.tried = (self.tried + 1).min(MEMORY);
             self.error += (error - self.error) / f32::from(self.tried);
         }
+        place(self, value);
+        self.next = (self.next + 1) % LEN as u8;
+        self.len = (self.len + 1).min(LEN as u8);
+        self.median = self.sorted[self.len() / 2];
+    }
+
+    fn place(&mut self, value: f32) {
         let mut len = self.len();
         if len == LEN {
             // The ring is full: what arrived where the next one goes is the oldest.
@@ -51,9 +70,6 @@ impl History {
         }
         self.sorted[place] = value;
         self.arrival[place] = self.next;
-        self.next = (self.next + 1) % LEN as u8;
-        self.len = (len + 1) as u8;
-        self.median = self.sorted[self.len() / 2];
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,6 +101,60 @@ pub(super) fn distance(predicted: f32, actual: f32) -> f32 {
     (predicted - actual).abs().min(1.0)
 }
 
+/// By hand: where the oldest stands and where the new one goes is as good as random, so every loop over them is mispredicted; these
+/// instructions take one value out of sixteen and put one in.
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    use super::{History, LEN};
+    use std::arch::x86_64::{
+        _CMP_LT_OQ, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8,
+        _mm_storeu_si128, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepu8_epi32,
+        _mm512_loadu_ps, _mm512_mask_expand_epi32, _mm512_mask_expand_ps,
+        _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_storeu_ps,
+    };
+
+    const _: () = assert!(LEN == 16);
+
+    /// [`History::push`]
+    #[target_feature(enable = "avx512f")]
+    pub(in super::super) fn push(history: &mut History, value: f32) {
+        history.push_by(value, |history, value| place(history, value));
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn place(history: &mut History, value: f32) {
+        // SAFETY: each points at sixteen numbers.
+        let (sorted, arrival) = unsafe {
+            (
+                _mm512_loadu_ps(history.sorted.as_ptr()),
+                _mm_loadu_si128(history.arrival.as_ptr().cast()),
+            )
+        };
+        let arrived_there = _mm_cmpeq_epi8(arrival, _mm_set1_epi8(history.next.cast_signed()));
+        let oldest = if history.len() == LEN {
+            _mm_movemask_epi8(arrived_there) as u16
+        } else {
+            // The first place that is free.
+            1 << history.len
+        };
+        let held = (1_u32 << history.len).wrapping_sub(1) as u16 & !oldest;
+        let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(sorted, _mm512_set1_ps(value)) & held;
+        let others = !(1_u16 << less.count_ones());
+        let arrival = _mm512_cvtepu8_epi32(arrival);
+        let sorted = _mm512_maskz_compress_ps(!oldest, sorted);
+        let arrival = _mm512_maskz_compress_epi32(!oldest, arrival);
+        let sorted = _mm512_mask_expand_ps(_mm512_set1_ps(value), others, sorted);
+        let new = _mm512_set1_epi32(i32::from(history.next));
+        let arrival = _mm512_cvtepi32_epi8(_mm512_mask_expand_epi32(new, others, arrival));
+        // SAFETY: each points at sixteen numbers.
+        unsafe {
+            _mm512_storeu_ps(history.sorted.as_mut_ptr(), sorted);
+            _mm_storeu_si128(history.arrival.as_mut_ptr().cast(), arrival);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +176,21 @@ mod tests {
                 if let Some(median) = median {
                     errors.push(f64::from((median - value).abs().min(1.0)));
                 }
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx512f") {
+                    let mut other = history;
+                    // SAFETY: the machine has AVX-512.
+                    unsafe { x86::push(&mut other, value) };
+                    history.push(value);
+                    prop_assert_eq!(&other.sorted[..other.len()], &history.sorted[..history.len()]);
+                    prop_assert_eq!(&other.arrival[..other.len()], &history.arrival[..history.len()]);
+                    prop_assert_eq!((other.median(), other.record()), (history.median(), history.record()));
+                    // On with that one.
+                    history = other;
+                } else {
+                    history.push(value);
+                }
+                #[cfg(not(target_arch = "x86_64"))]
                 history.push(value);
                 let (error, tried) = history.record();
                 prop_assert_eq!(tried as usize, errors.len().min(10));

@@ -16,7 +16,7 @@ use super::numeric::ln;
 use crate::runqueue::TaskInfo;
 use context::{CONTEXTS, Entry, LAST_RESORT, Step, UNKNOWN, hash, step};
 use history::{History, distance};
-use table::Table;
+use table::{Claim, Table};
 
 /// Rows of histories: 3 MiB.
 const HISTORY_BITS: u32 = 15;
@@ -283,16 +283,52 @@ impl RunTimes {
         }
         // All are on their way before the first is looked at.
         let claims = run.keys.map(|key| self.histories.claim(key));
-        for (i, claim) in claims.into_iter().enumerate() {
-            let history = self.histories.claimed(claim, History::default());
-            if let Some(median) = history.median() {
-                let error = distance(median, actual);
-                habits.contexts[i] += (error - habits.contexts[i]) * RATE;
-                self.overall.contexts[i] += (error - self.overall.contexts[i]) * RATE;
-            }
-            history.push(actual);
+        let records = [&mut habits.contexts, &mut self.overall.contexts];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the machine has AVX-512.
+            return unsafe { learn_with_avx512(&mut self.histories, claims, actual, records) };
         }
+        learn_all(&mut self.histories, claims, actual, records, History::push);
     }
+}
+
+/// Adds a run of length `actual` to the histories that were claimed, by `push`, and how far they were off to the `records` of their kinds.
+#[expect(
+    clippy::inline_always,
+    reason = "compiled once for each set of vector instructions, with the function that it is part of"
+)]
+#[inline(always)]
+fn learn_all(
+    histories: &mut Table<History>,
+    claims: [Claim; CONTEXTS],
+    actual: f32,
+    [own, overall]: [&mut [f32; CONTEXTS]; 2],
+    push: impl Fn(&mut History, f32),
+) {
+    for (i, claim) in claims.into_iter().enumerate() {
+        let history = histories.claimed(claim, History::default());
+        if let Some(median) = history.median() {
+            let error = distance(median, actual);
+            own[i] += (error - own[i]) * RATE;
+            overall[i] += (error - overall[i]) * RATE;
+        }
+        push(history, actual);
+    }
+}
+
+/// [`learn_all`]
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn learn_with_avx512(
+    histories: &mut Table<History>,
+    claims: [Claim; CONTEXTS],
+    actual: f32,
+    records: [&mut [f32; CONTEXTS]; 2],
+) {
+    learn_all(histories, claims, actual, records, |history, value| {
+        history::x86::push(history, value);
+    });
 }
 
 /// The middle quantile with each of the corrections; `ln` ns.
