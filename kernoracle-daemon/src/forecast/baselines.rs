@@ -8,7 +8,7 @@
 
 use super::{Path, Paths, walk};
 use crate::paper::sequence::Sample;
-use crate::runqueue::RunHistory;
+use crate::runqueue::{RunHistory, Usual};
 use foldhash::HashMap;
 
 const LONGEST: usize = 8;
@@ -30,7 +30,7 @@ pub struct Baselines {
     /// Where the unbroken past begins.
     since: usize,
     frequent: Vec<u64>,
-    runs: Vec<RunHistory>,
+    runs: Vec<(RunHistory, Usual)>,
 }
 
 impl Baselines {
@@ -43,13 +43,14 @@ impl Baselines {
         let task = sample.task as usize;
         if self.frequent.len() <= task {
             self.frequent.resize(task + 1, 0);
-            self.runs.resize_with(task + 1, RunHistory::default);
+            self.runs.resize_with(task + 1, Default::default);
         }
         if sample.cut {
             self.since = self.past.len();
         } else {
             if let Some(before) = self.past.last() {
-                self.runs[before.task as usize].push(sample.diff_ns);
+                let (history, usual) = &mut self.runs[before.task as usize];
+                *usual = history.push(sample.diff_ns);
             }
             let context: Vec<u32> = self.context();
             for order in 1..=context.len() {
@@ -155,7 +156,7 @@ impl Baselines {
     }
 
     fn run_ns(&self, task: Option<u32>) -> f64 {
-        let median = task.and_then(|task| self.runs[task as usize].median());
+        let median = task.and_then(|task| self.runs[task as usize].1.median());
         median.unwrap_or(UNKNOWN_NS) as f64
     }
 }

@@ -58,24 +58,25 @@ pub fn at_switch(queues: &RunQueues, cpu: u32, recent: &[Sym], runs: &Runs) -> [
     let current = part(0);
     let waiting = mix(current ^ waiting(queues, cpu).rotate_left(17));
     // The deepest sleepers first, then by when they fell asleep: devices answer in the order in which they were asked.
-    let mut asleep: arrayvec::ArrayVec<(bool, u64, Sym), 16> = recent
-        .iter()
-        .filter(|&&sym| {
-            queues
-                .get(sym)
-                .is_some_and(|task| task.status == Status::Sleeping)
-        })
-        .take(16)
-        .map(|&sym| {
-            let task = queues.task(sym);
-            (!task.deep_sleep, task.since_ns, sym)
-        })
-        .collect();
-    asleep.sort_unstable();
-    let asleep = asleep
-        .iter()
-        .take(2)
-        .fold(mix(current), |key, (_, _, sym)| mix(key ^ of(*sym)));
+    let mut asleep = [u128::MAX; 2];
+    for &sym in recent {
+        let Some(task) = queues.get(sym) else {
+            continue;
+        };
+        let key = u128::from(!task.deep_sleep) << 127
+            | u128::from(task.since_ns) << 32
+            | u128::from(sym.raw());
+        let key = if task.status == Status::Sleeping {
+            key
+        } else {
+            u128::MAX
+        };
+        asleep = [asleep[0].min(key), asleep[1].min(asleep[0].max(key))];
+    }
+    let asleep = (asleep.iter().filter(|key| **key != u128::MAX))
+        .fold(mix(current), |hash, key| {
+            mix(hash ^ of(Sym::from_raw(*key as u32)))
+        });
     let (followed, woke, ran, role) = recent.first().map_or((0, 0, 0, 0), |&sym| {
         let task = queues.task(sym);
         (task.followed, task.woke, task.ran, u64::from(task.role))

@@ -98,7 +98,7 @@ impl RunQueues {
                     task.voluntary += (f32::from(u8::from(!still_runnable)) - task.voluntary) * 0.1;
                 }
                 if let (true, Some(since)) = (known, since) {
-                    task.runs
+                    task.runs = (task.last_runs)
                         .push(ts_ns.saturating_sub(since).saturating_sub(switch.hidden_ns));
                 }
                 if still_runnable {
@@ -212,10 +212,10 @@ impl RunQueues {
         }
         if task.status == Status::Sleeping {
             let slept = ts_ns.saturating_sub(task.since_ns);
-            task.sleeps.push(slept);
+            task.sleeps = task.last_sleeps.push(slept);
         }
         if let Some(before) = task.woken_ns {
-            task.periods.push(ts_ns.saturating_sub(before));
+            task.periods = task.last_periods.push(ts_ns.saturating_sub(before));
         }
         task.woken_ns = Some(ts_ns);
         self.enqueue(sym, cpu, ts_ns);

@@ -4,18 +4,38 @@ use crate::model::log_time;
 
 const LEN: usize = 16;
 
-/// A window of the last 16 durations.
-///
-/// What is asked for at every prediction stands in front, in one cache line, and the durations behind it: in this order.
-#[derive(Clone, Debug, Default)]
-#[repr(C)]
-pub struct RunHistory {
+/// What is asked of a task's last durations at every prediction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usual {
     /// The upper one of two.
     median: u64,
     /// The median on the scale of `log_time`.
     log_median: f32,
     /// See [`Self::regular`].
     regular: f32,
+    known: bool,
+}
+
+impl Usual {
+    /// The median on the scale of `log_time`.
+    pub fn log_median(&self) -> Option<f32> {
+        self.known.then_some(self.log_median)
+    }
+
+    /// 1 if all are equal, nearer to 0 the further the quartiles are apart.
+    pub fn regular(&self) -> Option<f32> {
+        self.known.then_some(self.regular)
+    }
+
+    /// Median of the window, ns; the upper one of two. `None` before the first duration.
+    pub fn median(&self) -> Option<u64> {
+        self.known.then_some(self.median)
+    }
+}
+
+/// A window of the last 16 durations. Apart from what follows from it, which is asked for far more often and of many tasks at once.
+#[derive(Clone, Debug, Default)]
+pub struct RunHistory {
     len: u8,
     at: u8,
     sorted: [u64; LEN],
@@ -23,8 +43,9 @@ pub struct RunHistory {
 }
 
 impl RunHistory {
-    /// Adds a duration, ns; the oldest leaves once 16 are there.
-    pub fn push(&mut self, ns: u64) {
+    /// Adds a duration, ns; the oldest leaves once 16 are there. Returns what is usual now.
+    #[must_use]
+    pub fn push(&mut self, ns: u64) -> Usual {
         let mut len = usize::from(self.len);
         if len == LEN {
             let oldest = self.recent[usize::from(self.at)];
@@ -40,26 +61,14 @@ impl RunHistory {
         self.at = (self.at + 1) % LEN as u8;
         let len = usize::from(self.len);
         let median = self.sorted[len / 2];
-        self.median = median;
-        self.log_median = log_time(median);
         let [quartile1, quartile3] = [len / 4, (len * 3 / 4).min(len - 1)].map(|i| self.sorted[i]);
         let spread = (quartile3 - quartile1) as f32 / median.max(1) as f32;
-        self.regular = 1.0 / (1.0 + 8.0 * spread);
-    }
-
-    /// The median on the scale of `log_time`.
-    pub fn log_median(&self) -> Option<f32> {
-        (self.len > 0).then_some(self.log_median)
-    }
-
-    /// 1 if all are equal, nearer to 0 the further the quartiles are apart.
-    pub fn regular(&self) -> Option<f32> {
-        (self.len > 0).then_some(self.regular)
-    }
-
-    /// Median of the window, ns; the upper one of two. `None` before the first duration.
-    pub fn median(&self) -> Option<u64> {
-        (self.len > 0).then_some(self.median)
+        Usual {
+            median,
+            log_median: log_time(median),
+            regular: 1.0 / (1.0 + 8.0 * spread),
+            known: true,
+        }
     }
 
     /// The last duration, ns.
@@ -86,7 +95,7 @@ mod tests {
     #[test]
     fn median_of_the_last_sixteen() {
         let mut history = RunHistory::default();
-        assert_eq!(history.median(), None);
+        assert_eq!(super::Usual::default().median(), None);
         let mut all = Vec::new();
         let mut x = 12_345_u64;
         for _ in 0..200 {
@@ -95,11 +104,11 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             // Few values, so that ties are common.
             let ns = (x >> 33) % 7;
-            history.push(ns);
+            let usual = history.push(ns);
             all.push(ns);
             let mut window = all[all.len().saturating_sub(16)..].to_vec();
             window.sort_unstable();
-            assert_eq!(history.median(), Some(window[window.len() / 2]));
+            assert_eq!(usual.median(), Some(window[window.len() / 2]));
             assert_eq!(history.last(), Some(ns));
         }
     }

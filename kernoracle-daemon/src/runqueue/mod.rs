@@ -17,7 +17,7 @@ mod wakees;
 pub use codes::{CODE, Codes, Roles, role};
 pub use delayed::{Delayed, Sleeper};
 use fair_queue::FairQueue;
-pub use history::RunHistory;
+pub use history::{RunHistory, Usual};
 pub use pick::{Expected, LISTED, Picker, Picks, Standing};
 pub use task::{Status, Sym, TaskInfo};
 pub use wakees::{Wakee, Wakees};

@@ -1,7 +1,7 @@
 //! What is remembered of one task.
 
 use super::codes::{CODE, Codes, role};
-use super::{RunHistory, Wakees};
+use super::{RunHistory, Usual, Wakees};
 use crate::trace::event::{Comm, Entity, Fair};
 
 /// Names a task for as long as it lives: slot and generation.
@@ -64,35 +64,53 @@ pub enum Status {
 }
 
 /// One task.
+///
+/// In this order in memory: what is asked of every task that may come next stands in front, in four cache lines; of hundreds that switch in
+/// turn no more than these have a place near the core. What changes with the task's own events stands behind.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TaskInfo {
     pub sym: Sym,
     pub pid: u32,
     pub tgid: u32,
-    pub name: Comm,
+    pub cpu: u32,
+    pub status: Status,
     pub prio: u8,
     pub policy: u8,
     pub kthread: bool,
-    pub status: Status,
-    pub cpu: u32,
-    /// The scheduler's state when an event last told it.
-    pub fair: Option<Fair>,
-    /// When the state below was last seen, ns.
-    pub seen_ns: u64,
-    /// Since when it has been runnable or asleep, ns.
-    pub since_ns: u64,
-    pub woken_ns: Option<u64>,
-    pub entered_ns: Option<u64>,
-    pub left_ns: Option<u64>,
-    pub last_left_runnable: bool,
-    pub waker: Option<Sym>,
     /// It sleeps uninterruptibly: a device or a lock will wake it, not a timer or a message.
     pub deep_sleep: bool,
-    pub runs: RunHistory,
-    pub sleeps: RunHistory,
-    /// From one wake-up to the next.
-    pub periods: RunHistory,
+    pub last_left_runnable: bool,
+    pub(super) exiting: bool,
+    pub(super) forks_now: u8,
+    /// Since when it has been runnable or asleep, ns.
+    pub since_ns: u64,
+    /// How long it usually sleeps.
+    pub sleeps: Usual,
+    /// A number for its normalised name, the same for all tasks of that role.
+    pub role: u32,
+    /// Share of the last switch-outs at which it slept; a decaying mean.
+    pub voluntary: f32,
+    pub woken_ns: Option<u64>,
+    pub left_ns: Option<u64>,
+    pub waker: Option<Sym>,
+    pub switches: u64,
+    /// How long it usually runs.
+    pub runs: Usual,
+    /// And from one wake-up to the next.
+    pub periods: Usual,
+    /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
+    pub code: [f32; CODE],
+    /// The scheduler's state when an event last told it.
+    pub fair: Option<Fair>,
+    /// As what it stands in the queue of its `cfs_rq`, if it does.
+    pub(super) queued: Option<Entity>,
+    pub(super) queue_index: Option<u32>,
+    pub name: Comm,
+    /// When the state below was last seen, ns.
+    pub seen_ns: u64,
+    pub entered_ns: Option<u64>,
     /// Whom it wakes.
     pub wakees: Wakees,
     /// Who forked it, and when, ns.
@@ -106,18 +124,9 @@ pub struct TaskInfo {
     /// Its last eight runs, 8 bits each, the last one lowest: `log2` of the length in ns (5 bits), and whether it stayed runnable, slept
     /// uninterruptibly, and woke somebody.
     pub ran: u64,
-    /// A number for its normalised name, the same for all tasks of that role.
-    pub role: u32,
-    pub(super) forks_now: u8,
-    /// Share of the last switch-outs at which it slept; a decaying mean.
-    pub voluntary: f32,
-    pub switches: u64,
-    /// What stands for the task in the model's input: its normalised name and its instance, never its pid.
-    pub code: [f32; CODE],
-    pub(super) exiting: bool,
-    pub(super) queue_index: Option<u32>,
-    /// As what it stands in the queue of its `cfs_rq`, if it does.
-    pub(super) queued: Option<Entity>,
+    pub last_runs: RunHistory,
+    pub(super) last_sleeps: RunHistory,
+    pub(super) last_periods: RunHistory,
 }
 
 impl TaskInfo {
@@ -146,9 +155,12 @@ impl TaskInfo {
             last_left_runnable: false,
             waker: None,
             deep_sleep: false,
-            runs: RunHistory::default(),
-            sleeps: RunHistory::default(),
-            periods: RunHistory::default(),
+            runs: Usual::default(),
+            sleeps: Usual::default(),
+            periods: Usual::default(),
+            last_runs: RunHistory::default(),
+            last_sleeps: RunHistory::default(),
+            last_periods: RunHistory::default(),
             wakees: Wakees::default(),
             born: None,
             forks: 0.0,

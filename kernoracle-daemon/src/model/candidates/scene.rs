@@ -80,7 +80,7 @@ impl Scene<'_> {
         let out = &mut view.situation;
         let median = current.runs.median();
         let (quartile1, quartile3) = current
-            .runs
+            .last_runs
             .quartiles()
             .unwrap_or((FIRST_RUN_NS, FIRST_RUN_NS));
         let slice_left = current.fair.as_ref().and_then(|fair| {
@@ -97,7 +97,7 @@ impl Scene<'_> {
             left,
             elapsed,
         ] = log_times([
-            current.runs.last().unwrap_or(FIRST_RUN_NS),
+            current.last_runs.last().unwrap_or(FIRST_RUN_NS),
             quartile1,
             quartile3,
             self.run.middle(),

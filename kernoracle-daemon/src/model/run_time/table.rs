@@ -40,10 +40,12 @@ impl<T: Copy + Default> Table<T> {
     fn find(&self, hash: u64) -> Option<usize> {
         let bucket = self.bucket(hash);
         let check = (hash >> 32) as u32;
-        let tags = &self.tags[bucket..bucket + WAYS];
-        tags.iter()
-            .position(|tag| tag.used > 0 && tag.check == check)
-            .map(|way| bucket + way)
+        let tags = &self.tags[bucket..][..WAYS];
+        // Without a branch: which one it is is as good as random.
+        let hits = tags.iter().rev().fold(0_u32, |hits, tag| {
+            hits << 1 | u32::from((tag.used > 0) & (tag.check == check))
+        });
+        (hits != 0).then(|| bucket + hits.trailing_zeros() as usize)
     }
 
     /// The place of a key that has a value: good until the next [`Self::claim`].
