@@ -301,12 +301,6 @@ impl Oracle {
         let state = self.cpus[cpu as usize].as_deref_mut().expect("made above");
         self.run_times
             .learn(&mut state.course, run.actual_ns, !self.forked);
-        self.run_times.enter(
-            &mut state.course,
-            (self.queues.task(prev), self.queues.task(next)),
-            ts_ns,
-            self.queues.cpu_ref(cpu).runnable.len(),
-        );
         state.contexts.push(next, !self.forked);
         if let Some(ppm8) = &mut state.ppm8 {
             ppm8.push(next);
@@ -315,6 +309,15 @@ impl Oracle {
         let stayed = switch.prev_state == 0 || switch.preempt;
         state.runs.left(prev, run.actual_ns, stayed);
         state.last_ts_ns = ts_ns;
+        // What was done ahead for this prediction is part of its time.
+        let started = (self.config.timed)
+            .then(|| monotonic_ns().saturating_sub(std::mem::take(&mut state.ahead_ns)));
+        self.run_times.enter(
+            &mut state.course,
+            (self.queues.task(prev), self.queues.task(next)),
+            ts_ns,
+            self.queues.cpu_ref(cpu).runnable.len(),
+        );
         if self.overload {
             state.forget_window();
             if let Some(reference) = &mut self.reference {
@@ -322,9 +325,6 @@ impl Oracle {
             }
             return;
         }
-        // What was done ahead for this prediction is part of its time.
-        let started = (self.config.timed)
-            .then(|| monotonic_ns().saturating_sub(std::mem::take(&mut state.ahead_ns)));
         // While the LSTM steps, the counts come near.
         let keys =
             model::situations::at_switch(&self.queues, cpu, state.gatherer.recent(), &state.runs);

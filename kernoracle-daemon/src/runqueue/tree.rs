@@ -86,7 +86,7 @@ impl Tree {
     /// Takes an entry out. Returns whether it was there.
     pub(super) fn remove(&mut self, key: &Key) -> bool {
         let before = self.free.len();
-        self.root = self.remove_below(self.root, key);
+        (self.root, _) = self.remove_below(self.root, key);
         self.free.len() > before
     }
 
@@ -131,39 +131,53 @@ impl Tree {
     }
 
     fn insert_below(&mut self, at: u32, new: u32) -> u32 {
-        if at == NONE {
+        let Node {
+            key, low, priority, ..
+        } = self.nodes[new as usize];
+        let Some(node) = self.nodes.get_mut(at as usize) else {
             return new;
-        }
-        let side = usize::from(self.nodes[new as usize].key >= self.nodes[at as usize].key);
-        let child = self.insert_below(self.nodes[at as usize].below[side], new);
+        };
+        // No need to look at what else is below.
+        let least = node.least.min(low);
+        let side = usize::from(key >= node.key);
+        node.least = least;
+        let (above, below) = (node.priority, node.below[side]);
+        let child = self.insert_below(below, new);
         self.nodes[at as usize].below[side] = child;
-        if self.nodes[child as usize].priority <= self.nodes[at as usize].priority {
-            self.update(at);
+        if child != new || priority <= above {
             return at;
         }
         // The child comes up; what lies between the two changes over.
-        self.nodes[at as usize].below[side] = self.nodes[child as usize].below[1 - side];
-        self.nodes[child as usize].below[1 - side] = at;
+        let between = self.nodes[child as usize].below[1 - side];
+        self.nodes[at as usize].below[side] = between;
         self.update(at);
-        self.update(child);
-        child
+        let child = &mut self.nodes[child as usize];
+        child.below[1 - side] = at;
+        child.least = least;
+        new
     }
 
-    fn remove_below(&mut self, at: u32, key: &Key) -> u32 {
-        let Some(node) = self.nodes.get(at as usize).copied() else {
-            return at;
+    /// Returns what stands in its place, and the `low` that has gone; the greatest number if none has.
+    fn remove_below(&mut self, at: u32, key: &Key) -> (u32, i64) {
+        let Some(node) = self.nodes.get(at as usize) else {
+            return (at, i64::MAX);
         };
+        let (below, low, least) = (node.below, node.low, node.least);
         let side = match key.cmp(&node.key) {
             Ordering::Less => LEFT,
             Ordering::Greater => RIGHT,
             Ordering::Equal => {
                 self.free.push(at);
-                return self.merge(node.below[LEFT], node.below[RIGHT]);
+                return (self.merge(below[LEFT], below[RIGHT]), low);
             }
         };
-        self.nodes[at as usize].below[side] = self.remove_below(node.below[side], key);
-        self.update(at);
-        at
+        let (child, gone) = self.remove_below(below[side], key);
+        self.nodes[at as usize].below[side] = child;
+        if gone == least {
+            // It may have been the least one.
+            self.update(at);
+        }
+        (at, gone)
     }
 
     /// Joins two subtrees, all of whose entries on the left come before those on the right.

@@ -87,7 +87,10 @@ impl<T: Copy + Default> Table<T> {
                 })
                 .unwrap_or(bucket)
         });
-        self.fetch(place);
+        if found.is_none() {
+            // Who has a place has been looked up.
+            self.fetch(place);
+        }
         self.tags[place] = Tag {
             check: (hash >> 32) as u32,
             used: clock,
