@@ -185,36 +185,37 @@ impl RunTimes {
     }
 
     fn forecast(&self, habits: &Habits, keys: &[u64; CONTEXTS]) -> Forecast {
-        let mut best: Option<(f32, f32, &History)> = None;
-        let mut widest: Option<&History> = None;
-        // All are on their way before the first is looked at.
+        // All are on their way before the first is looked at. No branch asks which of them are known: that is as good as random.
         let places = keys.map(|key| self.histories.place(key));
-        for (i, (place, kind)) in places.into_iter().zip(&habits.contexts).enumerate() {
-            if i == LAST_RESORT && best.is_some() {
-                break;
-            }
-            let Some(history) = place.map(|place| self.histories.at(place)) else {
-                continue;
+        let histories = places.map(|place| self.histories.at(place));
+        let records = histories.map(History::record);
+        let lengths = histories.map(|history| history.len() as f32);
+        let mut expected = [f32::INFINITY; CONTEXTS];
+        for i in 0..CONTEXTS {
+            let (error, tried) = records[i];
+            let here = (error * tried + habits.contexts[i] * KIND_WEIGHT) / (tried + KIND_WEIGHT)
+                + NEW / (1.0 + lengths[i]);
+            expected[i] = if lengths[i] > 0.0 {
+                here
+            } else {
+                f32::INFINITY
             };
-            let Some(median) = history.median() else {
-                continue;
-            };
-            // The task's own runs in any context, or those of its like.
-            widest = widest.or(Some(history));
-            let (error, tried) = history.record();
-            let expected = (error * tried + kind * KIND_WEIGHT) / (tried + KIND_WEIGHT)
-                + NEW / (1.0 + history.len() as f32);
-            if best.is_none_or(|(least, ..)| expected < least) {
-                best = Some((expected, median, history));
-            }
         }
-        let Some((_, middle, history)) = best else {
+        let (mut best, mut least) = (LAST_RESORT, f32::INFINITY);
+        for (i, &expected) in expected[..LAST_RESORT].iter().enumerate() {
+            best = if expected < least { i } else { best };
+            least = expected.min(least);
+        }
+        let history = histories[best];
+        let Some(middle) = history.median() else {
             return Forecast {
                 middle: FIRST,
                 below: WIDE,
                 above: WIDE,
             };
         };
+        // The task's own runs in any context, or those of its like.
+        let widest = (histories.into_iter()).find(|history| history.len() > 0);
         let known = (history.len() as f32 / SPREAD_KNOWN).min(1.0);
         let spread = |level: f32, sign: f32| {
             let of = |history: &History, unknown: f32| {

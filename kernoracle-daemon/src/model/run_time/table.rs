@@ -19,6 +19,7 @@ struct Tag {
 #[derive(Clone, Debug)]
 pub(super) struct Table<T> {
     tags: Vec<Tag>,
+    /// Behind the rows one that stays empty.
     values: Vec<T>,
     clock: u32,
 }
@@ -28,7 +29,7 @@ impl<T: Copy + Default> Table<T> {
     pub(super) fn new(bits: u32) -> Self {
         Self {
             tags: vec![Tag::default(); 1 << bits],
-            values: vec![T::default(); 1 << bits],
+            values: vec![T::default(); (1 << bits) + 1],
             clock: 0,
         }
     }
@@ -48,11 +49,11 @@ impl<T: Copy + Default> Table<T> {
         (hits != 0).then(|| bucket + hits.trailing_zeros() as usize)
     }
 
-    /// The place of a key that has a value: good until the next [`Self::claim`].
-    pub(super) fn place(&self, hash: u64) -> Option<usize> {
-        let place = self.find(hash)?;
+    /// The place of a key's value, which comes near; where there is none, of an empty one. Good until the next [`Self::claim`].
+    pub(super) fn place(&self, hash: u64) -> usize {
+        let place = self.find(hash).unwrap_or(self.tags.len());
         self.fetch(place);
-        Some(place)
+        place
     }
 
     /// Brings all of a value near.
