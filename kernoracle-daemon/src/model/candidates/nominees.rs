@@ -30,6 +30,9 @@ type Code = u8;
 const NONE: Code = 0;
 const _: () = assert!(MOST < Code::MAX as usize && ROWS * WIDTH <= u64::BITS as usize);
 
+/// Of one that needs no votes, or cannot have any.
+const NO_VOTES: f32 = f32::NEG_INFINITY;
+
 /// A task that is listed or may be.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -63,21 +66,29 @@ pub(super) struct Nominees {
 impl Nominees {
     /// A new prediction: the current task is no candidate.
     pub(super) fn begin(&mut self, current: Sym) {
-        self.enter(Entry::taken(current, None));
+        self.enter(current, NO_VOTES, 0.0, None);
     }
 
     /// `sym` is candidate `at`.
     pub(super) fn list(&mut self, sym: Sym, at: usize) {
-        self.enter(Entry::taken(sym, Some(at as u8)));
+        self.enter(sym, NO_VOTES, 0.0, Some(at as u8));
     }
 
-    fn enter(&mut self, entry: Entry) -> usize {
-        let slot = entry.sym.slot();
+    /// From numbers and not from an entry: what is made elsewhere field by field and then copied whole waits for its fields to arrive in memory.
+    fn enter(&mut self, sym: Sym, votes: f32, weight: f32, candidate: Option<u8>) -> usize {
+        let slot = sym.slot();
         if slot >= self.places.len() {
             self.places.resize((slot + 1).next_power_of_two(), NONE);
         }
         let at = self.entries.len();
-        self.entries.push(entry);
+        self.entries.push(Entry {
+            sym,
+            votes,
+            weight,
+            candidate,
+            named: 0,
+            ranked: None,
+        });
         self.places[slot] = at as Code + 1;
         at
     }
@@ -164,14 +175,7 @@ impl Nominees {
             && (task.sleeps.median())
                 .is_some_and(|median| task.since_ns.saturating_add(median) <= self.leaves_ns);
         let votes = if due { votes + DUE } else { votes };
-        let at = self.enter(Entry {
-            sym,
-            votes: weight * votes,
-            weight,
-            candidate: None,
-            named: 0,
-            ranked: None,
-        });
+        let at = self.enter(sym, weight * votes, weight, None);
         Some(&mut self.entries[at])
     }
 
@@ -236,21 +240,9 @@ enum Found {
 }
 
 impl Entry {
-    /// One that needs no votes, or cannot have any.
-    fn taken(sym: Sym, candidate: Option<u8>) -> Self {
-        Self {
-            sym,
-            votes: f32::NEG_INFINITY,
-            weight: 0.0,
-            candidate,
-            named: 0,
-            ranked: None,
-        }
-    }
-
     /// See [`Nominees::order`].
     fn order(&self, number: u32) -> u64 {
-        if self.votes == f32::NEG_INFINITY {
+        if self.votes == NO_VOTES {
             return 0;
         }
         // As `f32::total_cmp` does, with the sign turned round: no number is less than 0.
