@@ -63,7 +63,7 @@ impl Row {
             }
         }
         let known = (0..WIDTH).fold(0_u32, |known, i| {
-            known | u32::from((self.counts[i] > 0) & (self.successors[i] == sym)) << i
+            known | u32::from(self.counts[i] > 0 && self.successors[i] == sym) << i
         });
         if known != 0 {
             self.counts[known.trailing_zeros() as usize] += 1;
@@ -172,7 +172,7 @@ fn check(hash: u64) -> u32 {
 fn find(rows: &[Row; WAYS], hash: u64) -> Option<usize> {
     let check = check(hash);
     let hits = (0..WAYS).fold(0_u32, |hits, i| {
-        hits | u32::from((rows[i].total > 0) & (rows[i].check == check)) << i
+        hits | u32::from(rows[i].total > 0 && rows[i].check == check) << i
     });
     (hits != 0).then(|| hits.trailing_zeros() as usize)
 }

@@ -69,7 +69,6 @@ pub enum Status {
 /// turn no more than these have a place near the core. What changes with the task's own events stands behind.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TaskInfo {
     pub sym: Sym,
     pub pid: u32,

@@ -44,7 +44,7 @@ impl<T: Copy + Default> Table<T> {
         let tags = &self.tags[bucket..][..WAYS];
         // Without a branch: which one it is is as good as random.
         let hits = tags.iter().rev().fold(0_u32, |hits, tag| {
-            hits << 1 | u32::from((tag.used > 0) & (tag.check == check))
+            hits << 1 | u32::from(tag.used > 0 && tag.check == check)
         });
         (hits != 0).then(|| bucket + hits.trailing_zeros() as usize)
     }
