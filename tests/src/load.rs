@@ -7,6 +7,7 @@ use nix::{
 };
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
@@ -198,7 +199,7 @@ http {{
     }
 }
 
-/// Two processes that hand a byte back and forth, until killed.
+/// Two processes that hand a byte back and forth, until killed. They have begun: what a task does to get there, a disk may wake it from.
 pub struct PingPong(Child);
 
 impl PingPong {
@@ -223,15 +224,28 @@ if os.fork() == 0:
     os.close(a[1]); os.close(b[0])
     while os.read(a[0], 1): os.write(b[1], b'x')
     os._exit(0)
+rounds = 0
 while True:
     os.write(a[1], b'x')
-    os.read(b[0], 1)";
-        let child = Command::new("python3")
+    os.read(b[0], 1)
+    rounds += 1
+    if rounds == 100: print('begun', flush=True)";
+        let mut child = Command::new("python3")
             .args(["-c", script, &other.to_string()])
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("python3 runs");
-        Self(child)
+        let begun = child
+            .stdout
+            .take()
+            .map(|out| BufReader::new(out).lines().next());
+        let load = Self(child);
+        assert!(
+            begun.flatten().is_some_and(|line| line.is_ok()),
+            "python3 runs"
+        );
+        load
     }
 
     /// The pid of the first one, which is on CPU 0.

@@ -177,7 +177,6 @@ fn who_woke_a_task_on_another_cpu_is_known() {
     }
     let load = PingPong::start_on(1);
     let first = load.first();
-    thread::sleep(Duration::from_millis(300));
     for cpus in [vec![], vec![0]] {
         let mut capture = Capture::start(&Config {
             cpus: cpus.clone(),

@@ -228,7 +228,7 @@ fn part(setup: &Setup<'_>, played: &[Played], points: &Points) -> Part {
         about: format!(
             "`kernoracle replay --timing --learn-every {NEVER}` on CPU {}: reading the file, predicting at every switch \
              and before the switch after a wake-up, learning of the linear parts and the counts, scoring; CPU time of \
-             that thread, start included. At-switch: from the switch to its prediction (input, LSTM, features, scores), and what was worked out for it before the switch. {} rounds; \
+             that thread, start included. At-switch: from the switch, once the one before is scored and learned, to its prediction (run-time forecast, look-ups of counts, input, LSTM, features, scores), and what was worked out for it before the switch. {} rounds; \
              median, in brackets the least and the most. In the made-up streams, on one CPU, exactly so many tasks \
              wait at every switch, and twice as many sleep.",
             setup.cpu, setup.rounds
@@ -240,7 +240,7 @@ fn part(setup: &Setup<'_>, played: &[Played], points: &Points) -> Part {
             rate(nginx),
             ratio(hackbench, nginx),
             goal(
-                "whole prediction, p50 and p99, us, of the slowest recorded load",
+                "whole prediction, p50 and p99, us, of the slowest of these recorded loads",
                 format!("<= {} and <= {}", WHOLE.0, WHOLE.1),
                 format!("{p50:.1} and {p99:.1}"),
                 p50 <= WHOLE.0 && p99 <= WHOLE.1,
