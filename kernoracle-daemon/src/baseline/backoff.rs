@@ -159,6 +159,20 @@ mod tests {
     use crate::runqueue::Sym;
     use foldhash::HashMap;
 
+    #[test]
+    fn all_orders_of_four_are_sorted() {
+        for order in 0..256_u64 {
+            let mut keys: [u64; WIDTH] = std::array::from_fn(|i| order >> (2 * i) & 3);
+            let mut want = keys;
+            want.sort_unstable();
+            sort(&mut keys);
+            assert_eq!(keys, want, "{order}");
+        }
+        // The commonest first, of equals the lesser number; nobody last.
+        assert!(key(7, 9) < key(3, 8) && key(3, 8) < key(4, 8) && key(u32::MAX, 1) < NOBODY);
+        assert_eq!(unkey(key(7, 9)), (7, 9));
+    }
+
     fn sym(i: usize) -> Sym {
         Sym::for_test(i)
     }

@@ -214,6 +214,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The least `low` below a node, which each node there says of its own subtree.
+    fn least(tree: &Tree, at: u32) -> i64 {
+        let Some(node) = tree.nodes.get(at as usize) else {
+            return i64::MAX;
+        };
+        let [left, right] = node.below.map(|at| least(tree, at));
+        let least = node.low.min(left).min(right);
+        assert_eq!(node.least, least, "{:?}", node.key);
+        least
+    }
+
     proptest! {
         /// The same as a sorted list that is filtered, whatever comes and goes.
         #[test]
@@ -230,6 +241,7 @@ mod tests {
                     prop_assert!(tree.remove(&key));
                     prop_assert!(!tree.remove(&key));
                 }
+                least(&tree, tree.root);
             }
             list.sort_unstable();
             prop_assert_eq!(tree.first(), list.first().map(|(key, _)| key));
