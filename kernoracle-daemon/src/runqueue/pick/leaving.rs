@@ -35,6 +35,7 @@ impl Picker {
         cpu: u32,
         run: &Expected,
         waiting: Waiting,
+        short: bool,
     ) -> [Option<Sym>; 3] {
         let current = queues.cpu_ref(cpu).current;
         let own = self.leave(queues, current, run.middle());
@@ -46,6 +47,10 @@ impl Picker {
             self.join_delayed(leaving);
             let choice = self.descend(queues, cpu, None);
             return [choice; 3];
+        }
+        if short && self.keeps_all_turns(queues, current, run) {
+            // Nothing of the current task stays queued either.
+            return [self.descend(queues, cpu, None); 3];
         }
         self.keep();
         let [early, late] = [run.early(), run.late()].map(|ns| {
@@ -82,6 +87,37 @@ impl Picker {
             Choice::AsWithout => without,
         };
         [choice(early), choice(late), middle]
+    }
+
+    /// On every level above the current task's queue, on which something waits, the group keeps the turn, and the task itself leaves the queue, however
+    /// long it runs. It is enough to ask for the longest time: by how much a vruntime exceeds a mean that it is part of only grows. Then the
+    /// way down is the same, and on the queue at its end nothing depends on the time. To be asked when the turns for the middle time have been found.
+    fn keeps_all_turns(
+        &mut self,
+        queues: &RunQueues,
+        current: Option<Sym>,
+        run: &Expected,
+    ) -> bool {
+        if self.turns.is_empty() || self.turns.len() != self.above.len() {
+            return false;
+        }
+        let longest = run.early().max(run.middle()).max(run.late());
+        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
+        let own = self.leave(queues, current, longest);
+        let keeps = own.is_some_and(|own| self.leaving(queues, current, own).is_none())
+            && (self.turns.iter()).all(|&(on, below)| self.would_keep(on, below) == Some(true));
+        std::mem::swap(&mut self.stepped, &mut self.kept_stepped);
+        keeps
+    }
+
+    /// A group keeps its turn when it will have been stepped so far.
+    fn would_keep(&self, on: u32, below: u32) -> Option<bool> {
+        let mut queue = self.find(on)?.clone();
+        let now = self.groups.iter().find(|group| group.queue == below)?;
+        let (_, then) = self.stepped.iter().find(|(queue, _)| *queue == below)?;
+        queue.weigh(&now.entity, -1);
+        queue.weigh(then, 1);
+        Some(then.deadline.is_some() && queue.eligible(then))
     }
 
     /// Steps the current task and the groups above it to where it has run for `ns`.

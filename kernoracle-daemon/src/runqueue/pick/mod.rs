@@ -126,16 +126,17 @@ pub struct Picker {
 impl Picker {
     /// The first of what waits for `cpu` in the scheduler's order, [`LISTED`] at most, and what would be picked.
     pub fn rank(&mut self, queues: &RunQueues, cpu: u32, run: &Expected) -> (&[Standing], Picks) {
-        self.rank_among(queues, cpu, run, Waiting::of(queues, cpu))
+        self.rank_among(queues, cpu, run, Waiting::of(queues, cpu), true)
     }
 
-    /// The same, as if so many waited or more.
+    /// The same, as if so many waited or more, and, unless `short`, without asking whether groups keep their turns.
     fn rank_among(
         &mut self,
         queues: &RunQueues,
         cpu: u32,
         run: &Expected,
         waiting: Waiting,
+        short: bool,
     ) -> (&[Standing], Picks) {
         let current = queues.cpu_ref(cpu).current;
         let (if_stays, [if_sleeps_early, if_sleeps_late, picked]) = if waiting == Waiting::Nobody {
@@ -146,7 +147,7 @@ impl Picker {
             self.find_above(queues, current);
             let if_stays = current.and_then(|current| self.if_stays(queues, cpu, current));
             // While it runs, the groups above it age, which counts when they are compared with others.
-            (if_stays, self.if_sleeps(queues, cpu, run, waiting))
+            (if_stays, self.if_sleeps(queues, cpu, run, waiting, short))
         };
         self.picked = picked;
         self.picked_queue = self

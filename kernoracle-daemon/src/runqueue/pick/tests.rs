@@ -124,8 +124,14 @@ fn take(queues: &mut RunQueues, ts_ns: u64, step: Step) {
 /// All that a picker is asked: what waits in front, the picks, whether each sleeper would win, and what is picked if all of them wake.
 type Answers = (Vec<Standing>, Picks, Vec<bool>, Option<Sym>);
 
-fn ask(picker: &mut Picker, queues: &RunQueues, run: &Expected, waiting: Waiting) -> Answers {
-    let (listed, picks) = picker.rank_among(queues, 0, run, waiting);
+fn ask(
+    picker: &mut Picker,
+    queues: &RunQueues,
+    run: &Expected,
+    waiting: Waiting,
+    short: bool,
+) -> Answers {
+    let (listed, picks) = picker.rank_among(queues, 0, run, waiting, short);
     let listed = listed.to_vec();
     let known = (1..5).filter_map(|pid| queues.by_pid(0, pid));
     let sleepers: Vec<Sym> = known
@@ -155,8 +161,8 @@ proptest! {
             let fair = cpu.runnable.iter().map(|&sym| queues.task(sym));
             let fair = fair.filter(|task| task.prio >= 100 && task.fair.is_some());
             prop_assert_eq!(waiting, match fair.count() { 0 => Waiting::Nobody, 1 => Waiting::One, _ => Waiting::More });
-            let shortly = ask(&mut short, &queues, &run, waiting);
-            let at_length = ask(&mut long, &queues, &run, Waiting::More);
+            let shortly = ask(&mut short, &queues, &run, waiting, true);
+            let at_length = ask(&mut long, &queues, &run, Waiting::More, false);
             prop_assert_eq!(shortly, at_length, "{:?} wait", waiting);
         }
     }
