@@ -4,6 +4,7 @@
 
 mod aside;
 pub mod baseline;
+mod bits;
 pub mod budget;
 pub mod cli;
 pub mod forecast;

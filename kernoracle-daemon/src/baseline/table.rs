@@ -3,6 +3,7 @@
 //! A row is found by the hash of its context and carries the last bits of that hash as a check. It keeps the four commonest
 //! successors; a fifth takes the place of the rarest (Metwally et al. 2005, "space-saving").
 
+use crate::bits;
 use crate::prefetch::prefetch;
 
 /// Successors that a row keeps.
@@ -62,11 +63,9 @@ impl Row {
                 *count /= 2;
             }
         }
-        let known = (0..WIDTH).fold(0_u32, |known, i| {
-            known | u32::from(self.counts[i] > 0 && self.successors[i] == sym) << i
-        });
-        if known != 0 {
-            self.counts[known.trailing_zeros() as usize] += 1;
+        let known = bits::first::<WIDTH>(|i| self.counts[i] > 0 && self.successors[i] == sym);
+        if let Some(place) = known {
+            self.counts[place] += 1;
             return;
         }
         let rarest = (0..WIDTH).min_by_key(|&i| self.counts[i]).unwrap_or(0);
@@ -168,13 +167,9 @@ fn check(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Without a branch: which of the rows it is, if any, is as good as random, and a guess that is wrong is found out only when the row has come from memory.
 fn find(rows: &[Row; WAYS], hash: u64) -> Option<usize> {
     let check = check(hash);
-    let hits = (0..WAYS).fold(0_u32, |hits, i| {
-        hits | u32::from(rows[i].total > 0 && rows[i].check == check) << i
-    });
-    (hits != 0).then(|| hits.trailing_zeros() as usize)
+    bits::first::<WAYS>(|i| rows[i].total > 0 && rows[i].check == check)
 }
 
 /// Takes the place of the row that was not used for longest.

@@ -156,7 +156,10 @@ impl Baselines {
     }
 
     fn run_ns(&self, task: Option<u32>) -> f64 {
-        let median = task.and_then(|task| self.runs[task as usize].1.median());
+        let median = task.and_then(|task| {
+            let (_, usual) = &self.runs[task as usize];
+            usual.median()
+        });
         median.unwrap_or(UNKNOWN_NS) as f64
     }
 }

@@ -9,6 +9,7 @@
 
 use super::numeric::ln;
 use crate::baseline::{Row, WIDTH};
+use crate::bits;
 use multiversion::multiversion;
 
 /// No task has this number: it stands in empty places.
@@ -51,12 +52,12 @@ impl<const N: usize, const W: usize> Default for Of<N, W> {
 }
 
 impl<const N: usize, const W: usize> Of<N, W> {
+    /// A row alone, of which nothing is worked out yet.
     fn row(&self, at: usize) -> Of<1, W> {
         Of {
             seen: [self.seen[at]],
             total: [self.total[at]],
-            share: [self.share[at]],
-            stretched: [self.stretched[at]],
+            ..Of::default()
         }
     }
 
@@ -127,12 +128,12 @@ impl<const N: usize> Odds<N> {
 
     /// The rows that are known.
     pub fn rows(&self) -> impl Iterator<Item = usize> + use<N> {
-        bits(u64::from(self.known))
+        bits::ones(u64::from(self.known))
     }
 
     /// Row and place of those that are named, row by row.
     pub fn all_named(&self) -> impl Iterator<Item = (usize, usize)> + use<N> {
-        bits(self.places).map(|bit| (bit / WIDTH, bit % WIDTH))
+        bits::ones(self.places).map(|bit| (bit / WIDTH, bit % WIDTH))
     }
 
     /// Share of the times that the context was seen in which the one in a place came.
@@ -157,15 +158,6 @@ impl<const N: usize> Odds<N> {
 
 /// The bits of a row's places.
 const ALL: u64 = (1 << WIDTH) - 1;
-
-/// Numbers of the bits that are set, the lowest first.
-fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (word != 0).then(|| word.trailing_zeros() as usize);
-        word &= word.wrapping_sub(1);
-        bit
-    })
-}
 
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+bmi1+bmi2",

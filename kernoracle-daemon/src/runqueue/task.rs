@@ -65,8 +65,8 @@ pub enum Status {
 
 /// One task.
 ///
-/// In this order in memory: what is asked of every task that may come next stands in front, in four cache lines; of hundreds that switch in
-/// turn no more than these have a place near the core. What changes with the task's own events stands behind.
+/// In this order in memory: what is asked of every task that may come next stands in front, in four cache lines, and right behind them its
+/// state in the fair class; of hundreds that switch in turn no more than these have to be near the core. What its own events change stands behind.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct TaskInfo {
@@ -127,6 +127,8 @@ pub struct TaskInfo {
     pub(super) last_sleeps: RunHistory,
     pub(super) last_periods: RunHistory,
 }
+
+const _: () = assert!(std::mem::offset_of!(TaskInfo, fair) <= 4 * 64);
 
 impl TaskInfo {
     /// Its state in the fair class, if it is in that.

@@ -7,6 +7,7 @@
 use super::Sym;
 use super::scene::Scene;
 use crate::baseline::{Table, WIDTH};
+use crate::bits;
 use crate::model::features::candidate as c;
 use crate::model::frame::{Candidate, MAX_CANDIDATES, View};
 use crate::model::odds::{NOBODY, Odds};
@@ -104,10 +105,10 @@ impl Kinds {
             }
         }
         for (row, who) in who.iter().enumerate() {
-            for (place, bits) in who.iter().enumerate() {
-                if bits & bits.wrapping_sub(1) != 0 {
+            for (place, who) in who.iter().enumerate() {
+                if who.count_ones() > 1 {
                     // Shared by all candidates of the kind.
-                    odds.divide(row, place, bits.count_ones() as f32);
+                    odds.divide(row, place, who.count_ones() as f32);
                 }
             }
         }
@@ -119,13 +120,11 @@ impl Kinds {
             for candidate in candidates.iter_mut() {
                 candidate.features[sure] = unnamed[row];
             }
-            for (place, who) in who[row].iter().enumerate() {
-                let mut bits = *who;
-                while bits != 0 {
-                    let x = &mut candidates[bits.trailing_zeros() as usize].features;
+            for (place, &who) in who[row].iter().enumerate() {
+                for at in bits::ones(u64::from(who)) {
+                    let x = &mut candidates[at].features;
                     x[plain] = odds.share(row, place);
                     x[sure] = odds.stretched(row, place);
-                    bits &= bits - 1;
                 }
             }
         }

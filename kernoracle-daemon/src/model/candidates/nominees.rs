@@ -3,6 +3,7 @@
 
 use super::scene::Scene;
 use crate::baseline::WIDTH;
+use crate::bits;
 use crate::model::counted::{Counted, ROWS};
 use crate::model::features::candidate as c;
 use crate::model::frame::Candidate;
@@ -210,10 +211,7 @@ impl Nominees {
         for entry in &self.entries {
             let Some(at) = entry.candidate else { continue };
             let x = &mut candidates[usize::from(at)].features;
-            let mut named = entry.named;
-            while named != 0 {
-                let bit = named.trailing_zeros() as usize;
-                named &= named - 1;
+            for bit in bits::ones(entry.named) {
                 counted.write(bit / WIDTH, bit % WIDTH, x);
             }
             if let Some(place) = entry.ranked {

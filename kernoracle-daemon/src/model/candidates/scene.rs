@@ -51,7 +51,7 @@ const LOG_PLACES: [f32; BEHIND + 1] = {
 
 impl Scene<'_> {
     /// ns since then; ten seconds if that was not seen.
-    pub(super) fn since_ns(&self, then_ns: Option<u64>) -> u64 {
+    fn since_ns(&self, then_ns: Option<u64>) -> u64 {
         then_ns.map_or(10_000_000_000, |then| self.now_ns.saturating_sub(then))
     }
 

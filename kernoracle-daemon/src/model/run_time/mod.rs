@@ -190,8 +190,8 @@ impl RunTimes {
         let histories = places.map(|place| self.histories.at(place));
         let records = histories.map(History::record);
         let lengths = histories.map(|history| history.len() as f32);
-        let mut expected = [f32::INFINITY; CONTEXTS];
-        for i in 0..CONTEXTS {
+        let mut expected = [f32::INFINITY; LAST_RESORT];
+        for i in 0..LAST_RESORT {
             let (error, tried) = records[i];
             let here = (error * tried + habits.contexts[i] * KIND_WEIGHT) / (tried + KIND_WEIGHT)
                 + NEW / (1.0 + lengths[i]);
@@ -202,7 +202,7 @@ impl RunTimes {
             };
         }
         let (mut best, mut least) = (LAST_RESORT, f32::INFINITY);
-        for (i, &expected) in expected[..LAST_RESORT].iter().enumerate() {
+        for (i, &expected) in expected.iter().enumerate() {
             best = if expected < least { i } else { best };
             least = expected.min(least);
         }

@@ -1,6 +1,7 @@
 //! A hash table of fixed size: a row is found by its key's hash and carries that hash's last bits as a check; where there
 //! is no room, the row that was not used for longest makes it.
 
+use crate::bits;
 use crate::prefetch::prefetch_at;
 
 /// Bytes that come near at a time.
@@ -42,11 +43,7 @@ impl<T: Copy + Default> Table<T> {
         let bucket = self.bucket(hash);
         let check = (hash >> 32) as u32;
         let tags = &self.tags[bucket..][..WAYS];
-        // Without a branch: which one it is is as good as random.
-        let hits = tags.iter().rev().fold(0_u32, |hits, tag| {
-            hits << 1 | u32::from(tag.used > 0 && tag.check == check)
-        });
-        (hits != 0).then(|| bucket + hits.trailing_zeros() as usize)
+        bits::first::<WAYS>(|i| tags[i].used > 0 && tags[i].check == check).map(|way| bucket + way)
     }
 
     /// The place of a key's value, which comes near; where there is none, of an empty one. Good until the next [`Self::claim`].
