@@ -37,23 +37,28 @@ fn handed(pid: u32) -> Option<*mut u64> {
 /// read through the helper.
 #[inline(always)]
 pub fn hand_over(to_cpu: u32, csd: Pointer) -> Option<()> {
-    // In a pause too: it may be over when the task is queued.
-    let Recording { own, paused } = recording()?;
     let woken = csd.wrapping_offset(-place::<WakeEntry>() as isize);
     if field::<Probe, WakeEntryFlags>(woken) & TYPE != WAKE_UP {
         return None;
     }
-    let here = Here::new()?;
     let waker = bpf_get_current_pid_tgid() as u32;
-    if !selected(to_cpu) {
-        // The task's wake-up is another CPU's; who was woken is told of this one.
-        if paused || !selected(here.cpu) || own != 0 && task::tgid::<Probe>(woken) == own {
-            return None;
-        }
-        let pointers = Pointers::of::<Probe>(woken);
-        return wake::emit::<Probe>(here, Kind::Waking, 0, waker, pointers, now_ns());
+    if selected(to_cpu) {
+        // In a pause, and before recording begins: either may be over when the task is queued.
+        return leave(task::pid::<Probe>(woken), waker);
     }
-    let pid = task::pid::<Probe>(woken);
+    // The task's wake-up is another CPU's; who was woken is told of this one.
+    let Recording { own, paused } = recording()?;
+    let here = Here::new()?;
+    if paused || !selected(here.cpu) || own != 0 && task::tgid::<Probe>(woken) == own {
+        return None;
+    }
+    let pointers = Pointers::of::<Probe>(woken);
+    wake::emit::<Probe>(here, Kind::Waking, 0, waker, pointers, now_ns())
+}
+
+/// Leaves word that `waker` wakes `pid`.
+#[inline(always)]
+fn leave(pid: u32, waker: u32) -> Option<()> {
     let word = u64::from(pid) << 32 | u64::from(waker);
     // SAFETY: a map value that other CPUs change: volatile.
     let left = unsafe {
@@ -62,9 +67,9 @@ pub fn hand_over(to_cpu: u32, csd: Pointer) -> Option<()> {
         handed.write_volatile(word);
         left
     };
-    if left != 0 && left >> 32 != u64::from(pid) {
+    if left != 0 && left >> 32 != u64::from(pid) && recording().is_some() {
         // Of another task with the same place, whose wake-up will be taken for that of whom it interrupts.
-        here.lose_waking();
+        Here::new()?.lose_waking();
     }
     Some(())
 }

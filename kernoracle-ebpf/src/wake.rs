@@ -60,6 +60,12 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
 
 #[inline(always)]
 pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
+    let is_new = matches!(kind, Kind::WakeupNew);
+    let mut handed = 0;
+    if !is_new && HAND_OVER.load() != 0 {
+        // In a pause too, and before recording begins: the word is of this wake-up only.
+        handed = hand_over::take(task::pid::<M>(woken));
+    }
     let Recording { own, paused } = recording()?;
     let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
@@ -67,8 +73,7 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let queue = clock::of_queue::<M>(pointers.cfs_rq);
     // What the record tells of besides.
     let mut besides = flags::WITH_WAKING;
-    let mut handed = 0;
-    if !matches!(kind, Kind::Wakeup) {
+    if is_new {
         // A new task passes no `sched_waking`.
         besides = 0;
     } else if SCHED_WAKING.load() != 0 {
@@ -86,9 +91,6 @@ pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
                 here.lose_waking();
             }
         }
-    } else if HAND_OVER.load() != 0 {
-        // In a pause too: the word is of this wake-up only.
-        handed = hand_over::take(pid);
     }
     if paused || own != 0 && task::tgid::<M>(woken) == own {
         return None;

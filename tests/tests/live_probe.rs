@@ -228,3 +228,31 @@ fn who_woke_a_task_on_another_cpu_is_known() {
         assert!(cpus.is_empty() || !elsewhere, "CPU 0 alone is recorded");
     }
 }
+
+/// A wake-up is on its way to the other CPU a good part of the time, so it is at one start of six or so that recording begins.
+#[test]
+fn who_woke_a_task_is_known_from_the_first_wake_up_on() {
+    let Some(_alone) = alone() else { return };
+    if thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
+        return println!("skipped: there is one CPU");
+    }
+    let load = PingPong::start_on(1);
+    let first = load.first();
+    for start in 0..25 {
+        let mut capture = Capture::start(&config()).unwrap();
+        let is_waking = |wake: &(u32, WakeKind, u32)| wake.1 == WakeKind::Waking;
+        let of = |events: &[Event], pid| {
+            let wakes = wakers(events, |task| task.pid == pid).into_iter();
+            wakes.filter(is_waking).collect::<Vec<_>>()
+        };
+        let mut events = collect_until(&mut capture, |events| of(events, first).len() > 10);
+        stop(&mut capture, &mut events);
+        let second = of(&events, first).last().expect("more than ten").2;
+        for (woken, waker) in [(first, second), (second, first)] {
+            let wrong = of(&events, woken)
+                .into_iter()
+                .position(|wake| wake.2 != waker);
+            assert_eq!(wrong, None, "start {start}: {waker} wakes {woken}");
+        }
+    }
+}

@@ -212,7 +212,9 @@ pub fn attach_counting(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProbeError> {
         })
 }
 
-/// Attaches what was loaded. Registering a probe waits for the kernel each time, so all at once.
+/// Attaches what was loaded. Registering a probe waits for the kernel each time, so all at once but for the program where wake-ups are handed over:
+/// the one that takes its words is there before it leaves any. Behind it no wake-up is on its way of which it has left none, for to switch a trace
+/// point on, the kernel sends an interrupt to all CPUs and waits for each, more than once.
 pub fn attach(ebpf: &mut Ebpf, loaded: &[Loaded]) -> Result<(), ProbeError> {
     let mut waiting = Vec::new();
     for (name, program) in ebpf.programs_mut() {
@@ -224,8 +226,11 @@ pub fn attach(ebpf: &mut Ebpf, loaded: &[Loaded]) -> Result<(), ProbeError> {
             waiting.push((loaded.hooked, program));
         }
     }
+    let (last, at_once): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .partition(|(hooked, _)| hooked.tracepoint == HAND_OVER);
     thread::scope(|scope| {
-        let attaching: Vec<_> = waiting
+        let attaching: Vec<_> = at_once
             .into_iter()
             .map(|(hooked, program)| scope.spawn(move || attach_one(hooked, program)))
             .collect();
@@ -234,7 +239,9 @@ pub fn attach(ebpf: &mut Ebpf, loaded: &[Loaded]) -> Result<(), ProbeError> {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
-    })
+    })?;
+    last.into_iter()
+        .try_for_each(|(hooked, program)| attach_one(hooked, program))
 }
 
 fn attach_one(hooked: Hooked, program: &mut Program) -> Result<(), ProbeError> {
