@@ -10,20 +10,27 @@ use super::way::{WAYS, Way};
 /// What the runs of all rounds gave.
 pub struct Brackets<T> {
     runs: [Vec<T>; WAYS.len()],
+    /// Who watches in a round, one after another.
+    order: Vec<Way>,
 }
 
 impl<T> Brackets<T> {
-    /// In each round all ways one after another, and nothing before, between and behind them.
-    pub fn measure(rounds: usize, mut run: impl FnMut(usize, Way) -> Result<T>) -> Result<Self> {
+    /// In each round the ways of `order` one after another, and nothing before, between and behind them. What is to be known best may be there several
+    /// times.
+    pub fn measure(
+        rounds: usize,
+        order: Vec<Way>,
+        mut run: impl FnMut(usize, Way) -> Result<T>,
+    ) -> Result<Self> {
         let mut runs: [Vec<T>; WAYS.len()] = std::array::from_fn(|_| Vec::new());
         for round in 0..rounds {
-            for way in watched() {
+            for way in &order {
                 runs[Way::Nothing.index()].push(run(round, Way::Nothing)?);
-                runs[way.index()].push(run(round, way)?);
+                runs[way.index()].push(run(round, *way)?);
             }
             runs[Way::Nothing.index()].push(run(round, Way::Nothing)?);
         }
-        Ok(Self { runs })
+        Ok(Self { runs, order })
     }
 
     pub fn runs(&self, way: Way) -> &[T] {
@@ -38,41 +45,50 @@ impl<T> Brackets<T> {
     /// The same of what ran unwatched right before and right behind each, their mean; of the unwatched ones, themselves.
     pub fn unwatched(&self, way: Way, figure: impl Fn(&T) -> f64) -> Vec<f64> {
         let nothing = self.figures(Way::Nothing, figure);
-        let Some(at) = watched().position(|other| other == way) else {
+        if way == Way::Nothing {
             return nothing;
-        };
+        }
+        let places = || (0..self.order.len()).filter(|at| self.order[*at] == way);
         nothing
-            .chunks(watched().count() + 1)
-            .map(|round| f64::midpoint(round[at], round[at + 1]))
+            .chunks(self.order.len() + 1)
+            .flat_map(|round| places().map(|at| f64::midpoint(round[at], round[at + 1])))
             .collect()
     }
 
-    /// Of each round the run of a way, and all that nobody watched.
+    /// Each run of a way, and all of its round that nobody watched.
     pub fn rounds(&self, way: Way) -> impl Iterator<Item = (&T, &[T])> {
-        let unwatched = self.runs(Way::Nothing).chunks(watched().count() + 1);
+        let times = self.order.iter().filter(|other| **other == way).count();
+        let unwatched = self.runs(Way::Nothing).chunks(self.order.len() + 1);
+        let unwatched = unwatched.flat_map(move |round| std::iter::repeat_n(round, times));
         self.runs(way).iter().zip(unwatched)
     }
 }
 
-fn watched() -> impl Iterator<Item = Way> {
-    WAYS.into_iter().filter(|way| *way != Way::Nothing)
+/// All ways that watch, in the order of the tables.
+pub fn watched() -> Vec<Way> {
+    let watch = |way: &Way| *way != Way::Nothing;
+    WAYS.into_iter().filter(watch).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_stands_between_two_that_nobody_watches() {
-        let mut clock = 0.0;
-        let mut order = Vec::new();
-        let brackets = Brackets::measure(2, |_, way| {
-            order.push(way);
+    /// Two rounds in which each run takes a unit of time, and what was run.
+    fn two_rounds(order: Vec<Way>) -> (Brackets<f64>, Vec<Way>) {
+        let (mut clock, mut ran) = (0.0, Vec::new());
+        let brackets = Brackets::measure(2, order, |_, way| {
+            ran.push(way);
             clock += 1.0;
             Ok(clock)
-        })
-        .expect("no run fails");
-        assert!(order.windows(2).all(|pair| {
+        });
+        (brackets.expect("no run fails"), ran)
+    }
+
+    #[test]
+    fn each_stands_between_two_that_nobody_watches() {
+        let (brackets, ran) = two_rounds(watched());
+        assert!(ran.windows(2).all(|pair| {
             (pair[0] == Way::Nothing) != (pair[1] == Way::Nothing)
                 || pair == [Way::Nothing, Way::Nothing]
         }));
@@ -97,5 +113,21 @@ mod tests {
         let nothing = brackets.figures(Way::Nothing, |time| *time);
         assert_eq!(nothing.len(), 2 * WAYS.len());
         assert_eq!(nothing, brackets.unwatched(Way::Nothing, |time| *time));
+    }
+
+    #[test]
+    fn what_is_there_more_than_once_is_compared_with_its_own_neighbours() {
+        let (brackets, ran) = two_rounds(vec![Way::RunSame, Way::Record, Way::RunSame]);
+        assert_eq!(ran.len(), 2 * 7);
+        for (way, times) in [(Way::RunSame, 2), (Way::Record, 1)] {
+            let time = brackets.figures(way, |time| *time);
+            assert_eq!(time.len(), 2 * times);
+            assert_eq!(time, brackets.unwatched(way, |time| *time));
+            let rounds: Vec<_> = brackets.rounds(way).collect();
+            assert_eq!(rounds.len(), 2 * times);
+            assert!(rounds.iter().all(|(watched, unwatched)| {
+                unwatched.len() == 4 && unwatched[0] < **watched && **watched < unwatched[3]
+            }));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    brackets::Brackets,
+    brackets::{Brackets, watched},
     part::{Bars, Goal, Part, Setup, Spread, TableOf},
     undisturbed::{self, Round},
     way::{WAYS, Way},
@@ -30,7 +30,7 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
     } else {
         (LOOPS, TIMES * setup.rounds)
     };
-    let ns = Brackets::measure(rounds, |round, way| {
+    let ns = Brackets::measure(rounds, watched(), |round, way| {
         let watching = way.start(setup)?;
         ns_per_switch(setup.cpu, WARM_UP)?;
         let runs = (0..RUNS).map(|_| ns_per_switch(setup.cpu, loops));
