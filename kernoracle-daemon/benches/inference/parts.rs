@@ -7,8 +7,8 @@ use candle_nn::{LSTM, LSTMConfig, RNN as _, VarBuilder, rnn::LSTMState};
 use kernoracle::baseline::Contexts;
 use kernoracle::model::situations::{self, Runs};
 use kernoracle::model::{
-    Candidate, Counted, Gatherer, Lstm, MAX_CANDIDATES, Mixer, Moment, Scores, Vector, View,
-    WakeCounts, Weights, lstm_step, score, shape,
+    Candidate, CodeRows, Counted, Gatherer, Lstm, MAX_CANDIDATES, Mixer, Moment, RunningLstm,
+    Scores, Vector, View, WakeCounts, Weights, lstm_step, score, shape,
 };
 use kernoracle::oracle::Learning;
 use kernoracle::oracle::outcome::{Decision, Sink, Unscored};
@@ -31,7 +31,7 @@ const CANDIDATES: &[u32] = &[4, 8, 16, 32, 64];
 const WAITING: &[u32] = &[10, 100, 1_000, 10_000];
 
 /// The last one is for what calls seldom: now and then it makes the events of the next calls.
-pub const GROUPS: [Group; 8] = [
+pub const GROUPS: [Group; 9] = [
     Group {
         name: "lstm_step_fused",
         sizes: UNITS,
@@ -42,6 +42,11 @@ pub const GROUPS: [Group; 8] = [
             128 => fused::<128>(),
             _ => unreachable!("no size of this part"),
         },
+    },
+    Group {
+        name: "lstm_step_live",
+        sizes: &[shape::HIDDEN as u32],
+        part: live,
     },
     Group {
         name: "lstm_step_candle",
@@ -93,6 +98,21 @@ fn fused<const H: usize>() -> Box<dyn FnMut()> {
     let input: [f32; shape::INPUT] = numbers(&mut random);
     let (mut hidden, mut cell) = ([0.0; H], [0.0; H]);
     Box::new(move || lstm_step(black_box(&rows), black_box(&input), &mut hidden, &mut cell))
+}
+
+/// A step as the oracle makes it: recurrent weights in bfloat16, and what the codes of a few tasks add is kept. What the oracle works out ahead is
+/// worked out in the call.
+fn live(_: u32) -> Box<dyn FnMut()> {
+    const TASKS: usize = 16;
+    let weights = Weights::untrained(1);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let inputs: [[f32; shape::INPUT]; TASKS] = std::array::from_fn(|_| numbers(&mut random));
+    let (mut lstm, mut rows) = (RunningLstm::default(), CodeRows::default());
+    let mut at = 0;
+    Box::new(move || {
+        at = (at + 1) % TASKS;
+        lstm.step(black_box(&weights), &mut rows, black_box(&inputs[at]));
+    })
 }
 
 /// What [`kernoracle::model::Reference`] does for a step, with as many units as are asked for.

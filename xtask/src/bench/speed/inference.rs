@@ -21,10 +21,15 @@ struct Group {
     counts: &'static str,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group {
         name: "lstm_step_fused",
         title: "fused LSTM step",
+        counts: "units",
+    },
+    Group {
+        name: "lstm_step_live",
+        title: "the same, as the oracle makes it",
         counts: "units",
     },
     Group {
@@ -151,8 +156,8 @@ pub fn measure(setup: &Setup<'_>) -> Result<Part> {
             "`cargo bench -p kernoracle-daemon --bench inference` on CPU {}. us: criterion's median of each part alone, \
              with what it needs in the cache. Quantiles (`-- quantiles`), us: of samples of 2 us or more, each the mean of so many calls; \
              whatever interrupts a sample is in it. Instructions (`-- instructions`): counted by \
-             callgrind, whose CPU has AVX2 and no AVX-512; they hardly differ from run to run. Units beside 64 have \
-             weights drawn at random. *All* is everything from one switch to the next on a made-up stream: score, learn, count, \
+             callgrind, whose CPU has AVX2 and no AVX-512; they hardly differ from run to run. All weights are \
+             drawn at random. As the oracle makes a step, recurrent weights are bfloat16, and what the codes of tasks add is kept; the goal is for the step without either. *All* is everything from one switch to the next on a made-up stream: score, learn, count, \
              predict at the switch and after each lot of wake-ups. Quantiles of the whole prediction, from the switch to its answer, are with the replay.",
             setup.cpu
         ),
