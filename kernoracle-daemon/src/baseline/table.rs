@@ -8,8 +8,8 @@ use crate::prefetch::prefetch;
 
 /// Successors that a row keeps.
 pub const WIDTH: usize = 4;
-/// Rows that a hash may land in.
-const WAYS: usize = 4;
+/// Rows that a hash may land in: as many as a cache line holds. With twice as many, macro top-1 over fifteen loads is the same (93.84 %), and a replay takes 2 % longer.
+const WAYS: usize = 2;
 
 /// Counts of one context.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,10 +74,11 @@ impl Row {
     }
 }
 
-/// The rows that a hash may land in: two cache lines.
+/// The rows that a hash may land in: a cache line.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Bucket([Row; WAYS]);
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 /// Where a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +107,7 @@ impl Table {
 
     /// A context will be asked for.
     pub fn prefetch(&self, hash: u64) {
-        let Bucket(rows) = &self.buckets[self.bucket(hash)];
-        prefetch(&rows[0]);
-        prefetch(&rows[WAYS / 2]);
+        prefetch(&self.buckets[self.bucket(hash)]);
     }
 
     /// What is known of a context.
