@@ -61,15 +61,16 @@ pub fn waking<M: Mem>(woken: Pointer) -> Option<()> {
 #[inline(always)]
 pub fn wakeup<M: Mem>(kind: Kind, woken: Pointer) -> Option<()> {
     let is_new = matches!(kind, Kind::WakeupNew);
-    let mut handed = 0;
-    if !is_new && HAND_OVER.load() != 0 {
-        // In a pause too, and before recording begins: the word is of this wake-up only.
-        handed = hand_over::take(task::pid::<M>(woken));
-    }
+    let pid = task::pid::<M>(woken);
+    // In a pause too, and before recording begins: the word is of this wake-up only.
+    let handed = if is_new || HAND_OVER.load() == 0 {
+        0
+    } else {
+        hand_over::take(pid)
+    };
     let Recording { own, paused } = recording()?;
     let pointers = Pointers::of::<M>(woken);
     let here = Here::new()?;
-    let pid = task::pid::<M>(woken);
     let queue = clock::of_queue::<M>(pointers.cfs_rq);
     // What the record tells of besides.
     let mut besides = flags::WITH_WAKING;

@@ -199,8 +199,56 @@ http {{
     }
 }
 
-/// Two processes that hand a byte back and forth, until killed. They have begun: what a task does to get there, a disk may wake it from.
-pub struct PingPong(Child);
+/// A script that forks, until it is dropped. It has begun: what a task does to get there, others may wake it from.
+struct Python {
+    child: Child,
+    /// What it said when it had begun.
+    said: String,
+}
+
+impl Python {
+    /// # Panics
+    ///
+    /// If there is no python3, or the script ends before it says a line that starts with `begun`.
+    fn begin(script: &str, argument: &str) -> Self {
+        let mut child = Command::new("timeout")
+            .args(["--foreground", "--signal=KILL", AT_MOST])
+            .args(["python3", "-c", script, argument])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("timeout starts");
+        let out = child.stdout.take().expect("it is piped");
+        let mut python = Self {
+            child,
+            said: String::new(),
+        };
+        let said = BufReader::new(out).lines().next();
+        let said = said.and_then(Result::ok).unwrap_or_default();
+        assert!(said.starts_with("begun"), "python3 runs: {said:?}");
+        python.said = said;
+        python
+    }
+
+    /// The pids that it said.
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        let words = self.said.split_whitespace().skip(1);
+        words.map(|word| word.parse().expect("a pid"))
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Two processes that hand a byte back and forth, until dropped.
+pub struct PingPong(Python);
 
 impl PingPong {
     /// Both on CPU 0.
@@ -221,43 +269,73 @@ a, b = os.pipe(), os.pipe()
 os.sched_setaffinity(0, [0])
 if os.fork() == 0:
     os.sched_setaffinity(0, [int(sys.argv[1])])
-    os.close(a[1]); os.close(b[0])
-    while os.read(a[0], 1): os.write(b[1], b'x')
-    os._exit(0)
+    while True: os.write(b[1], os.read(a[0], 1))
 rounds = 0
 while True:
     os.write(a[1], b'x')
     os.read(b[0], 1)
     rounds += 1
-    if rounds == 100: print('begun', flush=True)";
-        let mut child = Command::new("python3")
-            .args(["-c", script, &other.to_string()])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("python3 runs");
-        let begun = child
-            .stdout
-            .take()
-            .map(|out| BufReader::new(out).lines().next());
-        let load = Self(child);
-        assert!(
-            begun.flatten().is_some_and(|line| line.is_ok()),
-            "python3 runs"
-        );
-        load
+    if rounds == 100: print('begun', os.getpid(), flush=True)";
+        Self(Python::begin(script, &other.to_string()))
     }
 
     /// The pid of the first one, which is on CPU 0.
+    ///
+    /// # Panics
+    ///
+    /// If the load did not say it.
     pub fn first(&self) -> u32 {
-        self.0.id()
+        self.0.pids().next().expect("it said so")
     }
 }
 
-impl Drop for PingPong {
-    fn drop(&mut self) {
-        // The other one ends when the pipe breaks: it holds no other end. Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Many that sleep on CPU 1, each of which is woken by turns: from CPU 0, and by one on its own CPU, with a tenth of a second between.
+pub struct TakingTurns(Python);
+
+impl TakingTurns {
+    /// # Panics
+    ///
+    /// If there is no python3.
+    #[must_use]
+    pub fn start() -> Self {
+        let script = "import os, sys, time
+sleepers = int(sys.argv[1])
+pipes = [os.pipe() for _ in range(sleepers)]
+near_in, near_out = os.pipe()
+def fork(work):
+    pid = os.fork()
+    if pid: return pid
+    os.sched_setaffinity(0, [1])
+    work()
+def sleeper(i):
+    while True:
+        os.read(pipes[i][0], 1)
+        os.write(near_out, bytes([i]))
+        os.read(pipes[i][0], 1)
+def near():
+    waiting = []
+    while True:
+        waiting += os.read(near_in, 1)
+        if len(waiting) > sleepers // 2: os.write(pipes[waiting.pop(0)][1], b'x')
+pids = [fork(near)] + [fork(lambda: sleeper(i)) for i in range(sleepers)]
+os.sched_setaffinity(0, [0])
+rounds = 0
+while True:
+    for _, pipe in pipes:
+        os.write(pipe, b'x')
+        time.sleep(.003)
+    rounds += 1
+    if rounds == 2: print('begun', *pids, flush=True)";
+        Self(Python::begin(script, "64"))
+    }
+
+    /// The pid of the one on CPU 1 that wakes, and of those that it wakes.
+    ///
+    /// # Panics
+    ///
+    /// If the load did not say them.
+    pub fn pids(&self) -> (u32, Vec<u32>) {
+        let mut pids = self.0.pids();
+        (pids.next().expect("it said so"), pids.collect())
     }
 }

@@ -7,9 +7,9 @@ use kernoracle::{
 };
 use kernoracle_tests::{
     capture::{account, alone, collect, collect_until, config, stop, switches},
-    load::PingPong,
+    load::{PingPong, TakingTurns},
 };
-use std::{collections::HashMap, process::Command, thread, time::Duration};
+use std::{collections::HashMap, process::Command, sync::MutexGuard, thread, time::Duration};
 
 /// Run time only grows; a fair task has a queue and a weight.
 fn check_task(task: &Task, run: &mut HashMap<u32, u64>) {
@@ -42,7 +42,8 @@ fn counts_add_up_and_switches_chain_under_load() {
     }
     let load = PingPong::start();
     let mut capture = Capture::start(&config()).unwrap();
-    let mut events = collect(&mut capture, Duration::from_secs(2));
+    // Not long: to keep all events takes fresh memory, as much time as the load leaves, and on a slow day more.
+    let mut events = collect(&mut capture, Duration::from_millis(500));
     let many = |events: &[Event]| switches(events, 0).count() > 2000;
     events.extend(collect_until(&mut capture, many));
     drop(load);
@@ -168,13 +169,22 @@ fn wakers(events: &[Event], woken: impl Fn(&Task) -> bool) -> Vec<(u32, WakeKind
     wakes.collect()
 }
 
+/// As [`alone`], on a machine where a CPU can hand a wake-up to another one.
+fn alone_with_two_cpus() -> Option<MutexGuard<'static, ()>> {
+    let alone = alone()?;
+    if thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
+        println!("skipped: there is one CPU");
+        return None;
+    }
+    Some(alone)
+}
+
 /// Where the kernel hands a wake-up to another CPU, an interrupt puts the task on the queue: not whom that finds has woken it.
 #[test]
 fn who_woke_a_task_on_another_cpu_is_known() {
-    let Some(_alone) = alone() else { return };
-    if thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
-        return println!("skipped: there is one CPU");
-    }
+    let Some(_alone) = alone_with_two_cpus() else {
+        return;
+    };
     let load = PingPong::start_on(1);
     let first = load.first();
     for cpus in [vec![], vec![0]] {
@@ -232,10 +242,9 @@ fn who_woke_a_task_on_another_cpu_is_known() {
 /// A wake-up is on its way to the other CPU a good part of the time, so it is at one start of six or so that recording begins.
 #[test]
 fn who_woke_a_task_is_known_from_the_first_wake_up_on() {
-    let Some(_alone) = alone() else { return };
-    if thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
-        return println!("skipped: there is one CPU");
-    }
+    let Some(_alone) = alone_with_two_cpus() else {
+        return;
+    };
     let load = PingPong::start_on(1);
     let first = load.first();
     for start in 0..25 {
@@ -249,10 +258,37 @@ fn who_woke_a_task_is_known_from_the_first_wake_up_on() {
         stop(&mut capture, &mut events);
         let second = of(&events, first).last().expect("more than ten").2;
         for (woken, waker) in [(first, second), (second, first)] {
-            let wrong = of(&events, woken)
-                .into_iter()
-                .position(|wake| wake.2 != waker);
+            let wakes = of(&events, woken);
+            assert!(!wakes.is_empty(), "start {start}: nobody wakes {woken}");
+            let wrong = wakes.into_iter().position(|wake| wake.2 != waker);
             assert_eq!(wrong, None, "start {start}: {waker} wakes {woken}");
         }
+    }
+}
+
+/// Who is woken by a task of its own CPU has not been woken by the one of another CPU that did so last, before recording began.
+#[test]
+fn who_woke_a_task_before_recording_began_does_not_wake_it_again() {
+    let Some(_alone) = alone_with_two_cpus() else {
+        return;
+    };
+    let load = TakingTurns::start();
+    let (near, sleepers) = load.pids();
+    for start in 0..25 {
+        let mut capture = Capture::start(&config()).unwrap();
+        let mut events = collect(&mut capture, Duration::from_millis(150));
+        stop(&mut capture, &mut events);
+        let (mut current, mut by_near) = (0, 0);
+        for event in events.iter().filter(|event| event.cpu == 1) {
+            match &event.body {
+                Body::Switch(switch) => current = switch.next.pid,
+                Body::Wake(wake) if current == near && sleepers.contains(&wake.task.pid) => {
+                    assert_eq!(wake.waker_pid, near, "start {start}: {event:?}");
+                    by_near += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(by_near > 10, "start {start}: {by_near} wake-ups");
     }
 }
