@@ -7,21 +7,28 @@ use kernoracle_tests::{
     load::Load,
 };
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 const JSON: [&str; 5] = ["run", "--duration", "60s", "--log-format", "json"];
 
-/// Until three bursts have ended, on the CPU of the load.
-fn run_with(budget: &str, load: Load, options: &[&str]) -> Ended {
+/// On the CPU of the load, until it has seen `enough`.
+fn run_with(budget: &str, load: Load, options: &[&str], enough: impl FnOnce(&mut Daemon)) -> Ended {
     let mut arguments = JSON.to_vec();
     arguments.extend(["--cpu-budget", budget]);
     arguments.extend(options);
     let mut daemon = Daemon::start(Some(0), &arguments);
+    enough(&mut daemon);
+    daemon.signal(Signal::SIGINT);
+    let ended = daemon.end();
+    drop(load);
+    ended
+}
+
+/// Until three bursts show in the summaries; twelve summaries are enough.
+fn three_bursts(daemon: &mut Daemon) {
     let mut bursts = 0;
     let mut covered = false;
-    daemon.until("summary", |line| {
-        let _ = line;
-        true
-    });
+    daemon.until("summary", |_| true);
     for _ in 0..12 {
         let summary = daemon.until("summary", |_| true);
         let scored = count(&summary, "/scored") > 0;
@@ -31,10 +38,6 @@ fn run_with(budget: &str, load: Load, options: &[&str]) -> Ended {
             break;
         }
     }
-    daemon.signal(Signal::SIGINT);
-    let ended = daemon.end();
-    drop(load);
-    ended
 }
 
 fn assert_pauses_without_loss(ended: &Ended) {
@@ -62,14 +65,19 @@ fn assert_pauses_without_loss(ended: &Ended) {
 #[test]
 fn a_tiny_budget_loses_nothing_and_counts_all() {
     let _alone = live_or_skip!("hackbench");
-    assert_pauses_without_loss(&run_with("0.5%", Load::hackbench(0), &[]));
+    assert_pauses_without_loss(&run_with("0.5%", Load::hackbench(0), &[], three_bursts));
 }
 
 #[test]
 fn ping_pong_with_a_small_ring_loses_nothing() {
     let _alone = live_or_skip!("perf");
     let ping_pong = Load::start(0, &["perf", "bench", "sched", "pipe", "-l", "1000000000"]);
-    assert_pauses_without_loss(&run_with("10%", ping_pong, &["--ring-size", "1M"]));
+    assert_pauses_without_loss(&run_with(
+        "10%",
+        ping_pong,
+        &["--ring-size", "1M"],
+        three_bursts,
+    ));
 }
 
 #[test]
@@ -100,17 +108,21 @@ fn names_follow_exec_and_rename_while_switches_pass_by() {
         (printf renamed > /proc/$BASHPID/comm; sleep 0.002); done";
     let other = Load::start(0, &["bash", "-c", script]);
     let load = Load::small(0);
-    let ended = run_with("1%", load, &["--every-switch"]);
+    let told = |line: &Value| {
+        let comm = line["actual_comm"].as_str().unwrap();
+        ["sleep", "sh", "bash", "before", "renamed"].contains(&comm)
+    };
+    let ended = run_with("1%", load, &["--every-switch"], |daemon| {
+        three_bursts(daemon);
+        // A burst that is short, on a slow machine, need not have one.
+        daemon.until("prediction", told);
+    });
     drop(other);
     assert_pauses_without_loss(&ended);
-    let mut named = 0;
     for line in ended.of_type("prediction") {
-        let comm = line["actual_comm"].as_str().unwrap();
-        assert!(!comm.is_empty(), "{line}");
-        named += u32::from(["sleep", "sh", "bash", "before", "renamed"].contains(&comm));
+        assert_ne!(line["actual_comm"], "", "{line}");
         if line["hit"] == true && line["predicted_pid"] == line["actual_pid"] {
             assert_eq!(line["predicted_comm"], line["actual_comm"], "{line}");
         }
     }
-    assert!(named > 0, "no switch to one that was renamed or executed");
 }
