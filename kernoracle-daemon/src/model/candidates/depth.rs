@@ -5,7 +5,9 @@
 //! list is whole: a prediction costs next to nothing there.
 
 /// Lengths that a list may have, its two stand-ins included, besides that of a whole one.
-const LENGTHS: [usize; 4] = [5, 7, 9, 11];
+const LENGTHS: [usize; 7] = [4, 5, 6, 7, 8, 9, 11];
+/// The shortest list at a switch, and behind a wake-up, which has mostly decided who comes.
+const SHORTEST: [usize; 2] = [5, 4];
 /// Of so many lists one is whole, drawn at random: what comes at regular intervals must not hide behind them.
 const EVERY: u32 = 16;
 /// So many whole lists behind tasks of a role before one is shortened.
@@ -15,7 +17,7 @@ const LEFT_OUT: f32 = 0.005;
 /// What is kept of a count from one whole list to the next.
 const KEPT: f32 = 0.996;
 /// Expected runs from here on are long, ns.
-const LONG_NS: u64 = 1_000_000;
+const LONG_NS: u64 = 2_000_000;
 /// Sets of counts, which roles share where their numbers fall together.
 const ROLES: usize = 64;
 
@@ -75,7 +77,9 @@ impl Depth {
         }
         *present = Present::Shortened;
         let lengths = LENGTHS.iter().zip(record.beyond);
-        let mut enough = lengths.filter(|(_, beyond)| *beyond <= LEFT_OUT * record.whole);
+        let mut enough = lengths.filter(|(length, beyond)| {
+            **length >= SHORTEST[kind] && *beyond <= LEFT_OUT * record.whole
+        });
         (enough.next()).map_or(whole, |(length, _)| whole.min(*length))
     }
 

@@ -26,7 +26,7 @@ const RECENT: usize = 8;
 const FIRST_RUN_NS: u64 = 100_000;
 
 /// Of the scheduler's first ones, so many are listed whatever else is.
-const FRONT: usize = 4;
+const FRONT: usize = 2;
 /// Place of those that wait behind the listed ones: exactly where matters little.
 const BEHIND: usize = 16;
 
@@ -153,7 +153,8 @@ impl Gatherer {
         let idle = queues.idle(cpu);
         let nominees = &mut self.nominees;
         nominees.begin(current);
-        if current != idle {
+        // Beside tasks that wait it comes only if another CPU takes them away: then it is one of the others.
+        if current != idle && scene.waiting == 0 {
             nominees.list(idle, view.candidates.len());
             scene.add(idle, None, view);
         }
