@@ -19,6 +19,24 @@ use tempfile::TempDir;
 /// s; a load ends by itself when the test program was killed and could not end it.
 const AT_MOST: &str = "180";
 
+/// `timeout`, which ends what it is given the arguments of, in a process group of its own.
+fn bounded() -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--signal=KILL", AT_MOST])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Ends a command of [`bounded`] with all that it has started. Gone already is as good.
+fn end(child: &mut Child) {
+    let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+    let _ = child.wait();
+}
+
 /// A command that keeps a CPU busy, with all that it starts.
 #[derive(Debug)]
 pub struct Load {
@@ -33,15 +51,10 @@ impl Load {
     ///
     /// If it does not start.
     pub fn start(cpu: u32, command: &[&str]) -> Self {
-        let child = Command::new("timeout")
-            .args(["--signal=KILL", AT_MOST])
+        let child = bounded()
             .args(["taskset", "--cpu-list", &cpu.to_string()])
             .args(command)
             .env("PATH", live::path())
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .expect("timeout starts");
         Self {
@@ -91,9 +104,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // Ended already is as good.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
@@ -211,13 +222,9 @@ impl Python {
     ///
     /// If there is no python3, or the script ends before it says a line that starts with `begun`.
     fn begin(script: &str, argument: &str) -> Self {
-        let mut child = Command::new("timeout")
-            .args(["--foreground", "--signal=KILL", AT_MOST])
+        let mut child = bounded()
             .args(["python3", "-c", script, argument])
-            .process_group(0)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect("timeout starts");
         let out = child.stdout.take().expect("it is piped");
@@ -241,9 +248,7 @@ impl Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 

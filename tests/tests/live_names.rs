@@ -195,6 +195,8 @@ fn no_name_is_wrong_or_missing_behind_losses() {
         produced += cpu.produced();
         dropped += cpu.dropped;
     }
+    assert!(dropped > 0, "nothing was lost: {counters:?}");
+
     let mut arrived = 0;
     let mut numbers: HashMap<u32, u64> = HashMap::new();
     for event in &events {

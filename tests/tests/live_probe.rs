@@ -6,10 +6,19 @@ use kernoracle::{
     trace::event::{Body, Event, Switch, Task, WakeKind},
 };
 use kernoracle_tests::{
-    capture::{account, alone, collect, collect_until, config, stop, switches},
+    capture::{
+        Account, PATIENCE, account, alone, collect, collect_until, config, stop, switches, watch,
+        watch_end,
+    },
     load::{PingPong, TakingTurns},
 };
-use std::{collections::HashMap, process::Command, sync::MutexGuard, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    process::Command,
+    sync::MutexGuard,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Run time only grows; a fair task has a queue and a weight.
 fn check_task(task: &Task, run: &mut HashMap<u32, u64>) {
@@ -33,6 +42,55 @@ fn check_task(task: &Task, run: &mut HashMap<u32, u64>) {
     );
 }
 
+/// What is asked of the events of a ping-pong on CPU 0, as they come.
+#[derive(Default)]
+struct Chain {
+    account: Account,
+    /// By CPU.
+    running: HashMap<u32, Task>,
+    run: HashMap<u32, u64>,
+    chained: u32,
+    /// Of CPU 0.
+    switches: u32,
+}
+
+impl Chain {
+    fn see(&mut self, event: &Event) {
+        self.account.add(event);
+        let switch = match &event.body {
+            Body::Switch(switch) => switch,
+            Body::Gap { .. } => {
+                // That it is there is told in the end.
+                self.running.remove(&event.cpu);
+                return;
+            }
+            _ => return,
+        };
+        let Switch { prev, next, .. } = switch;
+        let (cpu, own) = (event.cpu, std::process::id());
+        assert!(prev.tgid != own && next.tgid != own, "own: {switch:?}");
+        assert_ne!(prev.pid, next.pid, "cpu {cpu}: {switch:?}");
+        // Of the load only: kernels are seen, by their own ftrace, to pass over the trace point when
+        // some tasks leave the CPU.
+        let running = self.running.insert(cpu, next.clone());
+        if let Some(load) = running.filter(|task| task.comm.bytes() == b"python3") {
+            assert_eq!(
+                prev.pid, load.pid,
+                "cpu {cpu}: {load:?} was running: {switch:?}"
+            );
+            self.chained += 1;
+        }
+        if cpu == 0 {
+            self.switches += 1;
+            for task in [prev, next] {
+                if task.pid != 0 && task.comm.bytes() == b"python3" {
+                    check_task(task, &mut self.run);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn counts_add_up_and_switches_chain_under_load() {
     let Some(_alone) = alone() else { return };
@@ -42,49 +100,27 @@ fn counts_add_up_and_switches_chain_under_load() {
     }
     let load = PingPong::start();
     let mut capture = Capture::start(&config()).unwrap();
-    // Not long: to keep all events takes fresh memory, as much time as the load leaves, and on a slow day more.
-    let mut events = collect(&mut capture, Duration::from_millis(500));
-    let many = |events: &[Event]| switches(events, 0).count() > 2000;
-    events.extend(collect_until(&mut capture, many));
+    let mut chain = Chain::default();
+    let begun = Instant::now();
+    let mut time = Duration::from_secs(2);
+    while chain.switches <= 2000 {
+        assert!(begun.elapsed() < PATIENCE, "{} switches", chain.switches);
+        watch(&mut capture, time, &mut |event| chain.see(event));
+        time = Duration::from_millis(100);
+    }
     drop(load);
-    stop(&mut capture, &mut events);
+    watch_end(&mut capture, &mut |event| chain.see(event));
+    let Chain {
+        account,
+        run,
+        chained,
+        ..
+    } = chain;
     assert_eq!(
-        account(&capture, &events),
+        account.end(&capture),
         0,
         "nothing is lost with the default ring"
     );
-
-    let own = std::process::id();
-    let mut run = HashMap::new();
-    let mut chained = 0;
-    for cpu in 0..capture.origin().cpus {
-        let mut running: Option<&Task> = None;
-        for switch in switches(&events, cpu) {
-            let Switch { prev, next, .. } = switch;
-            assert!(prev.tgid != own && next.tgid != own, "own: {switch:?}");
-            assert_ne!(prev.pid, next.pid, "cpu {cpu}: {switch:?}");
-            // Of the load only: kernels are seen, by their own ftrace, to pass over the trace point when
-            // some tasks leave the CPU.
-            if let Some(load) = running.filter(|task| task.comm.bytes() == b"python3") {
-                assert_eq!(
-                    prev.pid, load.pid,
-                    "cpu {cpu}: {load:?} was running: {switch:?}"
-                );
-                chained += 1;
-            }
-            running = Some(next);
-        }
-        for switch in switches(&events, cpu) {
-            for task in [&switch.prev, &switch.next]
-                .into_iter()
-                .filter(|task| task.pid != 0)
-            {
-                if cpu == 0 && task.comm.bytes() == b"python3" {
-                    check_task(task, &mut run);
-                }
-            }
-        }
-    }
     assert!(chained > 1000, "{chained} switches away from the load");
     assert!(run.len() >= 2, "both tasks of the load were seen: {run:?}");
 }
