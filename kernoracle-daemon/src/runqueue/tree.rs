@@ -23,7 +23,7 @@ pub(super) struct Key {
 /// An entry of the set, or a node below with what is said of all entries in it.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Of a node below: no key in it comes before this one, except in the first node of a level.
+    /// Of a node below: no key in it comes before this one, unless the entry is its node's first, whose key is not asked for.
     order: i64,
     since_ns: u64,
     sym: u32,
@@ -166,22 +166,15 @@ impl<const FANOUT: usize> Tree<FANOUT> {
             node.insert(place, new);
             return None;
         }
-        let other = self.new_node();
-        let (node, behind) = self.two(at, other);
-        behind.extend(node.drain(FANOUT / 2..));
+        let mut behind: Node<FANOUT> = node.drain(FANOUT / 2..).collect();
         if place <= FANOUT / 2 {
             node.insert(place, new);
         } else {
             behind.insert(place - FANOUT / 2, new);
         }
+        let other = self.new_node();
+        self.nodes[other as usize] = behind;
         Some(self.told(other))
-    }
-
-    fn two(&mut self, a: u32, b: u32) -> (&mut Node<FANOUT>, &mut Node<FANOUT>) {
-        let [a, b] = (self.nodes)
-            .get_disjoint_mut([a as usize, b as usize])
-            .expect("a new node is another one");
-        (a, b)
     }
 
     /// Takes an entry out. Returns whether it was there.

@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_wake_up_lists_are_shorter() {
+        for (refined, shortest) in [(false, 5), (true, 4)] {
+            let mut depth = Depth::default();
+            let one = |_| {
+                let length = depth.length(refined, 3, SHORT_RUN_NS, WHOLE);
+                depth.came(refined, 3, Some(0));
+                length
+            };
+            let lengths: Vec<usize> = (0..400).map(one).collect();
+            assert_eq!(lengths.iter().min(), Some(&shortest));
+        }
+    }
+
+    #[test]
     fn a_change_is_followed() {
         let mut depth = Depth::default();
         lengths(&mut depth, 2_000, |_| Some(0));
